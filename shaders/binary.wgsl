@@ -1,0 +1,100 @@
+// A function of two operands with broadcasting: out = act(a ∘ b) over four axes; a stride of 0 repeats.
+//
+// A thread makes a quad along the last axis. Bindings of group 0: 0 params BinaryParams, 1 arena (a, out and, without
+// CONSTANT, b); with CONSTANT 2 = b, the same for every sample. Grid: flat, last axis fastest, then the others, then
+// samples.
+
+#import strided
+#import activation
+#import grid
+
+// Peer: src/device/gpu/uniforms.rs
+struct BinaryParams {
+    shape: vec4<u32>,         // of the output, outermost first
+    a_strides: vec4<u32>,
+    b_strides: vec4<u32>,
+    out_strides: vec4<u32>,
+    total: u32,               // threads: rows · shape.x · shape.y · shape.z · quads
+    groups_x: u32,
+    quads: u32,               // ceil(shape.w / 4)
+    kind: u32,                // 0 add, 1 subtract, 2 multiply, 3 divide
+    a_base: u32,
+    a_sample: u32,
+    b_base: u32,
+    b_sample: u32,
+    out_base: u32,
+    out_sample: u32,
+    swapped: u32,             // 1: b ∘ a
+    activation: u32,
+    low: f32,
+    high: f32,
+    pad_0: u32,
+    pad_1: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: BinaryParams;
+#ifdef CONSTANT
+@group(0) @binding(2) var<storage, read> constant: array<f32>;
+#endif
+
+const THREADS: u32 = 64u;
+
+fn read_b(at: u32, lanes: u32) -> vec4<f32> {
+#ifdef CONSTANT
+    let last = lanes - 1u;
+    let stride = params.b_strides.w;
+    return vec4<f32>(
+        constant[at],
+        constant[at + min(1u, last) * stride],
+        constant[at + min(2u, last) * stride],
+        constant[at + min(3u, last) * stride],
+    );
+#else
+    return read_along(at, params.b_strides.w, lanes);
+#endif
+}
+
+fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    switch params.kind {
+        case 0u: {
+            return a + b;
+        }
+        case 1u: {
+            return a - b;
+        }
+        case 2u: {
+            return a * b;
+        }
+        default: {
+            return a / b;
+        }
+    }
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+    let id = flat_thread(workgroup, params.groups_x, THREADS, thread);
+    if id >= params.total {
+        return;
+    }
+    let outer2 = id / params.quads;
+    let w = (id - outer2 * params.quads) * 4u;
+    let outer1 = outer2 / params.shape.z;
+    let z = outer2 - outer1 * params.shape.z;
+    let outer0 = outer1 / params.shape.y;
+    let y = outer1 - outer0 * params.shape.y;
+    let sample = outer0 / params.shape.x;
+    let x = outer0 - sample * params.shape.x;
+    let index = vec4<u32>(x, y, z, w);
+
+    let lanes = min(4u, params.shape.w - w);
+    let a_at = params.a_base + sample * params.a_sample + dot(index, params.a_strides);
+    let b_at = params.b_base + sample * params.b_sample + dot(index, params.b_strides);
+    let out_at = params.out_base + sample * params.out_sample + dot(index, params.out_strides);
+    let a = read_along(a_at, params.a_strides.w, lanes);
+    let b = read_b(b_at, lanes);
+    let swapped = params.swapped == 1u;
+    let result = combine(select(a, b, swapped), select(b, a, swapped));
+    let value = activate(result, params.activation, params.low, params.high);
+    write_along(out_at, params.out_strides.w, value, lanes);
+}

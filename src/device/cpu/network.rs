@@ -1,0 +1,395 @@
+//! A plan on the processor: chunks, segments, tiles and threads.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::check::check;
+use super::compiled::{Executable, compile};
+use super::layout::{Layout, Place, Segment};
+use super::memory::{Aligned, Operands, Rows, Workspace};
+use super::padded::select;
+use super::select::ConvKernel;
+use super::simd::Level;
+use super::tiling::segments;
+use crate::device::{Engine, RunOptions, RunReport, Sink};
+use crate::perturb::Expander;
+use crate::plan::{BufferId, FirstLayer, Locality, Plan, Schedule, View};
+use crate::{Error, Result};
+
+/// Activations of a run take at most so many bytes unless the caller says otherwise.
+const DEFAULT_CAP_BYTES: u64 = 1 << 30;
+
+/// Samples of a chunk: enough for large weights to be read rarely, few enough for the first answers to come soon.
+const PREFERRED_ROWS: usize = 128;
+
+/// A plan made ready for the processor.
+pub struct CpuNetwork {
+    level: Level,
+    plan: Arc<Plan>,
+    steps: Vec<Box<dyn Executable>>,
+    segments: Vec<Segment>,
+    layout: Layout,
+    /// Memory of the last run, for the next.
+    memory: Mutex<Memory>,
+}
+
+/// What one step costs.
+#[derive(Debug, Clone)]
+pub struct StepProfile {
+    /// The step's name.
+    pub step: String,
+    /// The kernel that it runs on.
+    pub kernel: &'static str,
+    /// Seconds of one thread for all rows.
+    pub seconds: f64,
+    /// Multiply-adds of all rows, as a plain convolution counts them.
+    pub macs: u64,
+}
+
+impl StepProfile {
+    /// 10⁹ operations (two for each multiply-add) a second.
+    pub fn gflops(&self) -> f64 {
+        2e-9 * self.macs as f64 / self.seconds
+    }
+}
+
+#[derive(Default)]
+struct Memory {
+    shared: Aligned,
+    threads: Vec<Mutex<Thread>>,
+    responses: Vec<f32>,
+}
+
+/// What a thread has for itself.
+#[derive(Default)]
+struct Thread {
+    own: Aligned,
+    work: Workspace,
+    /// Seconds of each step.
+    seconds: Vec<f64>,
+}
+
+/// One run over one chunk.
+struct Chunk<'a> {
+    rows: Range<usize>,
+    expander: &'a dyn Expander,
+    /// What the first layer selects from, if it is masked.
+    locality: Option<&'a Locality>,
+    /// Samples in the largest tile.
+    largest_tile: usize,
+    /// The chunk's memory.
+    shared: Shared,
+    threads: &'a [Mutex<Thread>],
+}
+
+/// The chunk's memory, of which each thread writes its samples' part.
+#[derive(Clone, Copy)]
+struct Shared(*mut f32);
+
+// SAFETY: tasks of a segment touch disjoint samples, or, in a step over all samples, write disjoint channels and
+// read what no task writes; segments follow each other.
+unsafe impl Sync for Shared {}
+// SAFETY: as above; the memory outlives the chunk.
+unsafe impl Send for Shared {}
+
+/// What a thread needs to find rows: the memory of its tile.
+#[derive(Clone, Copy)]
+struct Tile {
+    /// Samples of the chunk that came before.
+    first: usize,
+    samples: usize,
+    segment: usize,
+    own: *mut f32,
+}
+
+impl CpuNetwork {
+    pub(super) fn new(level: Level, plan: Arc<Plan>, forced: Option<ConvKernel>) -> Result<Self> {
+        check(&plan)?;
+        let compiled = plan.steps.iter().map(|step| compile(level, &plan, &step.kernel, forced));
+        let steps = compiled.collect::<Vec<_>>();
+        let segments = segments(&plan, &steps);
+        let layout = Layout::new(&plan, &segments)?;
+        Ok(CpuNetwork { level, plan, steps, segments, layout, memory: Mutex::default() })
+    }
+
+    /// Evaluates `rows` rows of a perturbation and hands the responses to `sink` chunk by chunk, in order.
+    ///
+    /// # Errors
+    /// [`Error::Limits`] if a sample does not fit under the cap, [`Error::Parameter`] if the first layer cannot have the form that
+    /// the options ask for, and whatever `sink` returns.
+    pub fn run(
+        &self,
+        expander: &dyn Expander,
+        rows: usize,
+        options: &RunOptions,
+        sink: &mut Sink<'_>,
+    ) -> Result<RunReport> {
+        let mut memory = self.take_memory();
+        let report = self.run_in(&mut memory, expander, rows, options, sink);
+        *lock(&self.memory) = memory;
+        report
+    }
+
+    /// Seconds of each step in a run of `rows` rows of a perturbation.
+    ///
+    /// # Errors
+    /// Those of a run.
+    pub fn profile(&self, expander: &dyn Expander, rows: usize) -> Result<Vec<StepProfile>> {
+        let mut memory = self.take_memory();
+        memory.threads.iter().for_each(|thread| lock(thread).seconds.clear());
+        self.run_in(&mut memory, expander, rows, &RunOptions::default(), &mut |_, _| Ok(()))?;
+        let mut profiles = Vec::new();
+        for (number, (step, compiled)) in self.plan.steps.iter().zip(&self.steps).enumerate() {
+            let seconds = memory.threads.iter().filter_map(|thread| lock(thread).seconds.get(number).copied()).sum();
+            let macs = step.macs * rows as u64;
+            profiles.push(StepProfile { step: step.name.clone(), kernel: compiled.name(), seconds, macs });
+        }
+        *lock(&self.memory) = memory;
+        Ok(profiles)
+    }
+
+    /// The memory of the last run; a run at the same time as another finds none and makes its own.
+    fn take_memory(&self) -> Memory {
+        std::mem::take(&mut *lock(&self.memory))
+    }
+
+    fn run_in(
+        &self,
+        memory: &mut Memory,
+        expander: &dyn Expander,
+        rows: usize,
+        options: &RunOptions,
+        sink: &mut Sink<'_>,
+    ) -> Result<RunReport> {
+        let locality = expander.locality().filter(|locality| self.can_mask(locality, rows));
+        let (mut schedule, largest_tile) = self.schedule(rows, locality, options)?;
+        match options.first_layer {
+            Some(FirstLayer::Masked) if locality.is_none() => {
+                return Err(Error::parameter(
+                    "the first layer of this network cannot take this perturbation's masks",
+                    "first layer: masked",
+                    "use the expanded form",
+                ));
+            }
+            Some(form) => schedule.first_layer = form,
+            None => {}
+        }
+        let locality = locality.filter(|_| schedule.first_layer == FirstLayer::Masked);
+
+        let threads = rayon::current_num_threads();
+        memory.threads.resize_with(threads.max(memory.threads.len()), Mutex::default);
+        memory.shared.reserve(self.layout.shared_floats() * schedule.chunk_rows);
+        let shared = Shared(memory.shared.as_mut_slice().as_mut_ptr());
+        for range in schedule.chunks() {
+            let chunk = Chunk { rows: range.clone(), expander, locality, largest_tile, shared, threads: &memory.threads };
+            for (number, segment) in self.segments.iter().enumerate() {
+                self.run_segment(&chunk, number, segment);
+            }
+            if self.segments.is_empty() {
+                let own = std::ptr::null_mut();
+                self.fill(&chunk, Tile { first: 0, samples: range.len(), segment: 0, own });
+            }
+            self.collect(&chunk, &mut memory.responses);
+            sink(range, &memory.responses)?;
+        }
+        Ok(RunReport { chunk_rows: schedule.chunk_rows, first_layer: schedule.first_layer })
+    }
+
+    /// Chunk size under the cap, and the largest tile that leaves room for it.
+    fn schedule(
+        &self,
+        rows: usize,
+        locality: Option<&Locality>,
+        options: &RunOptions,
+    ) -> Result<(Schedule, usize)> {
+        let cap = options.memory_bytes.unwrap_or(DEFAULT_CAP_BYTES);
+        let tiles = [64, 16, 4, 1];
+        // Threads' memory may take half of the cap, the chunk's the rest.
+        let fits = |&&tile: &&usize| self.thread_bytes(tile) <= cap / 2;
+        let largest = tiles.iter().find(fits).copied().unwrap_or(1);
+        let left = cap.saturating_sub(self.thread_bytes(largest));
+        // `Schedule` counts all activation buffers; of these only the chunk's exist once for each sample.
+        let float = size_of::<f32>() as u64;
+        let counted = float * self.plan.activation_elements().max(1) as u64;
+        let needed = float * (self.layout.shared_floats() + self.plan.outputs).max(1) as u64;
+        let scaled = u128::from(left) * u128::from(counted) / u128::from(needed);
+        let scaled = u64::try_from(scaled).unwrap_or(u64::MAX);
+        let schedule = Schedule::new(&self.plan, rows, locality, 1, scaled, u64::MAX, PREFERRED_ROWS)?;
+        Ok((schedule, largest))
+    }
+
+    /// Bytes of all threads' memory if no tile is larger than `largest`.
+    fn thread_bytes(&self, largest: usize) -> u64 {
+        let own = |(number, segment): (usize, &Segment)| {
+            self.layout.own_floats(number, segment.tile.unwrap_or(1).min(largest))
+        };
+        let own = self.segments.iter().enumerate().map(own).max().unwrap_or(0);
+        let scratch = self.steps.iter().map(|step| step.scratch_floats(largest)).max().unwrap_or(0);
+        let partial = self.steps.iter().map(|step| step.partial_floats(self.level)).max().unwrap_or(0);
+        (size_of::<f32>() * (own + scratch + partial) * rayon::current_num_threads()) as u64
+    }
+
+    /// Whether the first layer's input can be selected from a locality while it is read.
+    fn can_mask(&self, locality: &Locality, rows: usize) -> bool {
+        let len = self.plan.input_layout.len();
+        let fits = |&player: &u32| player == u32::MAX || (player as usize) < 32 * locality.words_per_row;
+        self.plan.masked_first_layer().is_some_and(|conv| {
+            self.plan.input.stride == conv.cin
+                && locality.players.len() * conv.cin == len
+                && conv.sliding.input_rows() * conv.cin == len
+        }) && locality.instance.len() == len
+            && locality.baseline.len() == len
+            && locality.masks.len() >= rows * locality.words_per_row
+            && locality.players.iter().all(fits)
+    }
+
+    fn run_segment(&self, chunk: &Chunk<'_>, number: usize, segment: &Segment) {
+        let rows = chunk.rows.len();
+        let next = AtomicUsize::new(0);
+        let (tile, tasks, panels) = match segment.tile {
+            Some(tile) => {
+                // Every thread should have something to do.
+                let even = rows.div_ceil(chunk.threads.len().max(1));
+                let tile = tile.min(even).min(chunk.largest_tile).max(1);
+                (tile, rows.div_ceil(tile), 0)
+            }
+            None => {
+                let panels = self.steps[segment.steps.start].panels();
+                (rows, panels, panels)
+            }
+        };
+        rayon::broadcast(|context| {
+            // Called from a larger pool, spare threads have no memory and leave the work to the others.
+            let Some(thread) = chunk.threads.get(context.index()) else { return };
+            let mut thread = lock(thread);
+            let Thread { own, work, seconds } = &mut *thread;
+            own.reserve(self.layout.own_floats(number, tile));
+            seconds.resize(self.steps.len(), 0.0);
+            loop {
+                let task = next.fetch_add(1, Ordering::Relaxed);
+                if task >= tasks {
+                    break;
+                }
+                let own = own.as_mut_slice().as_mut_ptr();
+                if panels > 0 {
+                    let tile = Tile { first: 0, samples: rows, segment: number, own };
+                    self.run_step(chunk, tile, segment.steps.start, task..task + 1, work, seconds);
+                    continue;
+                }
+                let first = task * tile;
+                let tile = Tile { first, samples: tile.min(rows - first), segment: number, own };
+                let masked = number == 0 && self.run_masked(chunk, tile, work, seconds);
+                if number == 0 && !masked {
+                    self.fill(chunk, tile);
+                }
+                for step in segment.steps.clone().skip(usize::from(masked)) {
+                    self.run_step(chunk, tile, step, 0..self.steps[step].panels(), work, seconds);
+                }
+            }
+        });
+    }
+
+    fn run_step(
+        &self,
+        chunk: &Chunk<'_>,
+        tile: Tile,
+        step: usize,
+        panels: Range<usize>,
+        work: &mut Workspace,
+        seconds: &mut [f64],
+    ) {
+        let start = Instant::now();
+        let operands = self.operands(chunk, tile, step);
+        // SAFETY: `check` has compared the step's views with its buffers; `operands` places these in memory that
+        // is as large (`Layout`) and that other tasks do not touch (see `Shared`).
+        unsafe { self.steps[step].run(self.level, &operands, panels, work) };
+        seconds[step] += start.elapsed().as_secs_f64();
+    }
+
+    /// Runs the first step masked, if the run asks for it and its kernel can.
+    fn run_masked(&self, chunk: &Chunk<'_>, tile: Tile, work: &mut Workspace, seconds: &mut [f64]) -> bool {
+        let Some(locality) = chunk.locality else { return false };
+        let Some(padded) = self.steps.first().and_then(|step| step.as_padded()) else { return false };
+        let start = Instant::now();
+        let operands = self.operands(chunk, tile, 0);
+        // SAFETY: as in `run_step`; `can_mask` has compared the locality with the input.
+        unsafe { padded.run_masked(self.level, &operands, locality, chunk.rows.start + tile.first, work) };
+        seconds[0] += start.elapsed().as_secs_f64();
+        true
+    }
+
+    /// Writes the inputs of a tile.
+    fn fill(&self, chunk: &Chunk<'_>, tile: Tile) {
+        let len = self.plan.input_layout.len();
+        let rows = self.rows(chunk, tile, self.layout.input, self.plan.input);
+        for sample in 0..tile.samples {
+            // SAFETY: `check` has found the input within its buffer; no other task touches the tile's samples.
+            let input = unsafe { std::slice::from_raw_parts_mut(rows.row(sample, 0), len) };
+            let row = chunk.rows.start + tile.first + sample;
+            match chunk.locality {
+                Some(locality) => select(locality, row, self.plan.input.stride, 0, input),
+                None => chunk.expander.expand(row..row + 1, input),
+            }
+        }
+    }
+
+    /// Gathers the chunk's responses.
+    fn collect(&self, chunk: &Chunk<'_>, responses: &mut Vec<f32>) {
+        let tile = Tile { first: 0, samples: chunk.rows.len(), segment: 0, own: std::ptr::null_mut() };
+        let rows = self.rows(chunk, tile, self.layout.output, self.plan.output);
+        responses.clear();
+        for sample in 0..chunk.rows.len() {
+            // SAFETY: the output lies in the chunk's memory (it is read after the last segment), which no task touches now.
+            responses.extend_from_slice(unsafe {
+                std::slice::from_raw_parts(rows.row(sample, 0), self.plan.outputs)
+            });
+        }
+    }
+
+    fn operands(&self, chunk: &Chunk<'_>, tile: Tile, step: usize) -> Operands {
+        let views = &self.plan.steps[step];
+        let places = &self.layout.reads[step];
+        let input = |index: usize| {
+            Some(self.rows(chunk, tile, *places.get(index)?, *views.inputs.get(index)?))
+        };
+        let output = self.rows(chunk, tile, self.layout.writes[step], views.output);
+        // Every step has a first input: checked when the plan was compiled.
+        Operands { samples: tile.samples, input: input(0).unwrap_or(output), second: input(1), output }
+    }
+
+    /// Addresses of a view's rows for a tile.
+    fn rows(&self, chunk: &Chunk<'_>, tile: Tile, place: Place, view: View) -> Rows {
+        let offset = |lens: &[usize], buffer: BufferId| lens[..buffer].iter().sum::<usize>();
+        let (memory, sample, skip) = if place.shared {
+            let lens = &self.layout.shared;
+            let sample = lens[place.buffer];
+            // Each buffer has its own stretch of the chunk's memory.
+            (chunk.shared.0, sample, offset(lens, place.buffer) * chunk.rows.len() + sample * tile.first)
+        } else {
+            let lens = &self.layout.own[tile.segment];
+            (tile.own, lens[place.buffer], offset(lens, place.buffer) * tile.samples)
+        };
+        // SAFETY: the memory has room for all buffers of all samples, and the view starts within its buffer.
+        let base = unsafe { memory.add(skip + view.offset) };
+        Rows { base, sample, stride: view.stride }
+    }
+}
+
+impl Engine for CpuNetwork {
+    fn run(
+        &self,
+        perturbation: &dyn Expander,
+        rows: usize,
+        options: &RunOptions,
+        sink: &mut Sink<'_>,
+    ) -> Result<RunReport> {
+        CpuNetwork::run(self, perturbation, rows, options, sink)
+    }
+}
+
+/// Locks; memory that a panic left behind is overwritten before it is read, so poison does not matter.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

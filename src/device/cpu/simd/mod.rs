@@ -1,0 +1,210 @@
+//! One set of vector operations over three instruction sets.
+//!
+//! Kernels are written once, as a [`Job`] generic over [`Simd`]. [`Level::run`] compiles a job for each
+//! instruction set inside a function with that set's `#[target_feature]`, so that every operation inlines to one
+//! instruction. A token ([`Avx512`](x86::Avx512), …) exists only where its instructions were
+//! detected: holding one is the proof that they may be executed.
+
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use portable::Portable;
+
+use crate::model::Activation;
+
+/// Vectors of `LANES` floats and what can be done with them.
+///
+/// A value of the type proves that the machine has the instructions.
+pub(crate) trait Simd: Copy {
+    /// A vector.
+    type Vector: Copy;
+    /// Floats in a vector.
+    const LANES: usize;
+
+    /// All lanes `x`.
+    fn splat(self, x: f32) -> Self::Vector;
+    /// a + b
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// a − b
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// a · b
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// a · b + c
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// The larger; `b` where either is NaN.
+    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The smaller; `b` where either is NaN.
+    fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// Reads `LANES` floats.
+    ///
+    /// # Safety
+    /// `from` is valid for reads of `LANES` floats.
+    unsafe fn load(self, from: *const f32) -> Self::Vector;
+    /// Reads the first `count` floats; the other lanes are 0.
+    ///
+    /// # Safety
+    /// `from` is valid for reads of `count ≤ LANES` floats.
+    unsafe fn load_first(self, from: *const f32, count: usize) -> Self::Vector;
+    /// Writes `LANES` floats.
+    ///
+    /// # Safety
+    /// `to` is valid for writes of `LANES` floats.
+    unsafe fn store(self, to: *mut f32, vector: Self::Vector);
+    /// Writes the first `count` lanes.
+    ///
+    /// # Safety
+    /// `to` is valid for writes of `count ≤ LANES` floats.
+    unsafe fn store_first(self, to: *mut f32, vector: Self::Vector, count: usize);
+
+    /// [`load`](Simd::load) or [`load_first`](Simd::load_first).
+    ///
+    /// # Safety
+    /// `from` is valid for reads of `min(count, LANES)` floats.
+    #[inline(always)]
+    unsafe fn load_upto(self, from: *const f32, count: usize) -> Self::Vector {
+        // SAFETY: the caller vouches for min(count, LANES) floats.
+        unsafe { if count >= Self::LANES { self.load(from) } else { self.load_first(from, count) } }
+    }
+
+    /// [`store`](Simd::store) or [`store_first`](Simd::store_first).
+    ///
+    /// # Safety
+    /// `to` is valid for writes of `min(count, LANES)` floats.
+    #[inline(always)]
+    unsafe fn store_upto(self, to: *mut f32, vector: Self::Vector, count: usize) {
+        // SAFETY: the caller vouches for min(count, LANES) floats.
+        unsafe { if count >= Self::LANES { self.store(to, vector) } else { self.store_first(to, vector, count) } }
+    }
+
+    /// The activation of each lane; those without a vector form ([`is_scalar`]) are left for
+    /// [`finish_scalar`].
+    #[inline(always)]
+    fn activate(self, activation: Activation, x: Self::Vector) -> Self::Vector {
+        match activation {
+            Activation::Relu => self.max(self.splat(0.0), x),
+            Activation::LeakyRelu { slope } => {
+                let zero = self.splat(0.0);
+                self.mul_add(self.splat(slope), self.min(zero, x), self.max(zero, x))
+            }
+            Activation::Clip { low, high } => self.min(self.splat(high), self.max(self.splat(low), x)),
+            Activation::Identity | Activation::Sigmoid | Activation::Tanh => x,
+        }
+    }
+}
+
+/// Whether an activation is applied element by element after the vectors are stored.
+pub(crate) fn is_scalar(activation: Activation) -> bool {
+    matches!(activation, Activation::Sigmoid | Activation::Tanh)
+}
+
+/// Applies an activation that has no vector form to `count` stored elements.
+///
+/// # Safety
+/// `at` is valid for reads and writes of `count` floats.
+pub(crate) unsafe fn finish_scalar(activation: Activation, at: *mut f32, count: usize) {
+    if is_scalar(activation) {
+        for i in 0..count {
+            // SAFETY: i < count.
+            unsafe { *at.add(i) = activation.apply(*at.add(i)) };
+        }
+    }
+}
+
+/// A computation written over any [`Simd`]. Its `run` has to be `#[inline(always)]`, so that it is compiled with the
+/// instruction set of its caller.
+pub(crate) trait Job {
+    /// Does it.
+    fn run<S: Simd>(self, simd: S);
+}
+
+/// An instruction set that this machine has.
+#[derive(Clone, Copy)]
+pub(crate) enum Level {
+    /// 16 lanes.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(x86::Avx512),
+    /// 8 lanes.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(x86::Avx2),
+    /// Whatever the compiler makes of plain loops.
+    Portable(Portable),
+}
+
+impl Level {
+    /// The best instruction set of this machine.
+    pub fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if let Some(token) = x86::Avx512::detect() {
+                return Level::Avx512(token);
+            }
+            if let Some(token) = x86::Avx2::detect() {
+                return Level::Avx2(token);
+            }
+        }
+        Level::Portable(Portable)
+    }
+
+    /// All instruction sets of this machine, best first.
+    pub fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            all.extend(x86::Avx512::detect().map(Level::Avx512));
+            all.extend(x86::Avx2::detect().map(Level::Avx2));
+        }
+        all.push(Level::Portable(Portable));
+        all
+    }
+
+    /// Name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(_) => "AVX-512",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(_) => "AVX2",
+            Level::Portable(_) => Portable::NAME,
+        }
+    }
+
+    /// Floats in a vector.
+    pub fn lanes(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(_) => x86::Avx512::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(_) => x86::Avx2::LANES,
+            Level::Portable(_) => Portable::LANES,
+        }
+    }
+
+    /// Vectors of output channels that a product's register tile holds, next to [`MR`](super::product::MR) rows.
+    pub fn tile_vectors(self) -> usize {
+        match self {
+            // 32 registers: 6 · 4 sums, 4 weights, 1 input.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(_) => 4,
+            // 16 registers: 6 · 2 sums, 2 weights, 1 input.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(_) => 2,
+            Level::Portable(_) => Portable::TILE_VECTORS,
+        }
+    }
+
+    /// Runs a job with this instruction set.
+    #[inline]
+    pub fn run<J: Job>(self, job: J) {
+        match self {
+            // SAFETY: the token proves that the instructions exist.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(token) => unsafe { x86::run_avx512(token, job) },
+            // SAFETY: the token proves that the instructions exist.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(token) => unsafe { x86::run_avx2(token, job) },
+            Level::Portable(token) => job.run(token),
+        }
+    }
+}

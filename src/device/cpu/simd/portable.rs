@@ -1,0 +1,107 @@
+//! Plain Rust over small arrays, for machines without AVX2; on 64-bit ARM the compiler makes NEON of it.
+
+use super::Simd;
+
+/// Four lanes.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+impl Portable {
+    #[cfg(target_arch = "aarch64")]
+    pub const NAME: &'static str = "NEON";
+    #[cfg(not(target_arch = "aarch64"))]
+    pub const NAME: &'static str = "portable";
+
+    /// 64-bit ARM has 32 vector registers; others have 16.
+    pub const TILE_VECTORS: usize = if cfg!(target_arch = "aarch64") { 4 } else { 2 };
+}
+
+const LANES: usize = 4;
+
+#[inline(always)]
+fn each(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
+    let mut out = [0.0; LANES];
+    for i in 0..LANES {
+        out[i] = f(a[i], b[i]);
+    }
+    out
+}
+
+impl Simd for Portable {
+    type Vector = [f32; LANES];
+    const LANES: usize = LANES;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::Vector {
+        [x; LANES]
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        each(a, b, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        each(a, b, |a, b| a - b)
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        each(a, b, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+        let mut out = [0.0; LANES];
+        for i in 0..LANES {
+            // Where there is no such instruction, `mul_add` would call a slow function.
+            out[i] = if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
+                a[i].mul_add(b[i], c[i])
+            } else {
+                a[i] * b[i] + c[i]
+            };
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        each(a, b, |a, b| if a > b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        each(a, b, |a, b| if a < b { a } else { b })
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> Self::Vector {
+        // SAFETY: the caller vouches for LANES floats; an unaligned read needs no alignment.
+        unsafe { from.cast::<[f32; LANES]>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> Self::Vector {
+        let mut out = [0.0; LANES];
+        for (i, lane) in out.iter_mut().enumerate().take(count) {
+            // SAFETY: i < count, for which the caller vouches.
+            *lane = unsafe { *from.add(i) };
+        }
+        out
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, vector: Self::Vector) {
+        // SAFETY: the caller vouches for LANES floats; an unaligned write needs no alignment.
+        unsafe { to.cast::<[f32; LANES]>().write_unaligned(vector) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, vector: Self::Vector, count: usize) {
+        for (i, lane) in vector.iter().enumerate().take(count) {
+            // SAFETY: i < count, for which the caller vouches.
+            unsafe { *to.add(i) = *lane };
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What an engine has to do.
+
+use std::ops::Range;
+
+use crate::Result;
+use crate::perturb::Expander;
+use crate::plan::FirstLayer;
+
+/// Receives the responses of a chunk: its rows and `[rows, outputs]` numbers, in ascending order of rows.
+pub type Sink<'a> = dyn FnMut(Range<usize>, &[f32]) -> Result<()> + 'a;
+
+/// Choices of a run that do not change what is computed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Cap on the bytes of activations, host and device; the engine's own default if `None`.
+    pub memory_bytes: Option<u64>,
+    /// Forces a form of the first layer, for tests and benchmarks; the schedule decides if `None`.
+    pub first_layer: Option<FirstLayer>,
+}
+
+/// What happened in a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunReport {
+    /// Samples in a chunk.
+    pub chunk_rows: usize,
+    /// How the first layer got its input.
+    pub first_layer: FirstLayer,
+}
+
+/// A plan made resident on a device.
+pub(crate) trait Engine: Send + Sync {
+    /// Evaluates `rows` rows of a perturbation and hands the responses to `sink` chunk by chunk.
+    ///
+    /// # Errors
+    /// `Error::Limits` if a sample does not fit under the cap, `Error::Device` if the device fails, and
+    /// whatever `sink` returns.
+    fn run(
+        &self,
+        perturbation: &dyn Expander,
+        rows: usize,
+        options: &RunOptions,
+        sink: &mut Sink<'_>,
+    ) -> Result<RunReport>;
+}

@@ -1,0 +1,110 @@
+//! Where the activations of a chunk lie: all in one buffer, the *arena*.
+//!
+//! One buffer serves all steps, so a step may read and write the same plan buffer (a Concat in place does); and
+//! it serves all chunks in flight, since a queue runs them one after the other.
+
+use crate::plan::Plan;
+
+/// Regions begin at multiples of this: a binding may begin there on every adapter (256 bytes).
+const ALIGN: usize = 64;
+
+/// Elements behind the last region: kernels that read by quads may read over the end.
+const TAIL: usize = 64;
+
+/// A region's place: element (sample n, element e) lies at `base + n · sample + e`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Region {
+    /// First element.
+    pub base: u32,
+    /// Elements from one sample to the next.
+    pub sample: u32,
+}
+
+/// The arena of chunks of up to `rows` samples.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Arena {
+    /// The plan's buffers, in order.
+    pub buffers: Vec<Region>,
+    /// The outputs, `[rows, outputs]` without gaps.
+    pub responses: Region,
+    /// Elements of the whole.
+    pub len: u64,
+}
+
+/// Elements from a sample to the next: quads have to begin at multiples of four in every sample.
+fn padded(len: usize) -> usize {
+    len.next_multiple_of(4)
+}
+
+impl Arena {
+    /// Lays out the arena. The caller sees to it that [`bytes`](Arena::bytes) stay below 2³¹, so that every number
+    /// here fits in 32 bits.
+    pub(crate) fn new(plan: &Plan, rows: usize) -> Self {
+        let mut next = 0;
+        let mut place = |sample: usize| {
+            let region = Region { base: next as u32, sample: sample as u32 };
+            next += (rows * sample).next_multiple_of(ALIGN);
+            region
+        };
+        let buffers = plan.buffers.iter().map(|&len| place(padded(len))).collect();
+        let responses = place(plan.outputs);
+        Arena { buffers, responses, len: (next + TAIL) as u64 }
+    }
+
+    /// Bytes of the arena.
+    pub(crate) fn bytes(&self) -> u64 {
+        4 * self.len
+    }
+
+    /// The cap to give to the plan's schedule, which counts the plan's elements alone, so that the whole arena
+    /// stays below `bytes`.
+    pub(crate) fn cap_for_schedule(plan: &Plan, bytes: u64) -> u64 {
+        let gaps = 4 * (TAIL + ALIGN * (plan.buffers.len() + 1)) as u64;
+        let counted = plan.activation_elements().max(1) as u128;
+        let stored = plan.buffers.iter().map(|&len| padded(len)).sum::<usize>() + plan.outputs;
+        let cap = u128::from(bytes.saturating_sub(gaps)) * counted / stored.max(1) as u128;
+        u64::try_from(cap).unwrap_or(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{InputLayout, Schedule, View};
+
+    fn plan(buffers: &[usize], outputs: usize) -> Plan {
+        let view = View { buffer: 0, offset: 0, stride: 1 };
+        Plan {
+            input_layout: InputLayout { shape: vec![buffers[0]], channels_last: false },
+            input: view,
+            output: view,
+            outputs,
+            buffers: buffers.to_vec(),
+            steps: Vec::new(),
+            weights: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn regions_are_aligned_and_apart() {
+        let arena = Arena::new(&plan(&[5, 8, 1], 3), 7);
+        assert_eq!(arena.buffers[0], Region { base: 0, sample: 8 });
+        assert_eq!(arena.buffers[1], Region { base: 64, sample: 8 });
+        assert_eq!(arena.buffers[2], Region { base: 128, sample: 4 });
+        assert_eq!(arena.responses, Region { base: 192, sample: 3 });
+        assert_eq!(arena.len, 192 + 64 + 64);
+    }
+
+    #[test]
+    fn the_schedule_keeps_the_cap() {
+        for (buffers, outputs) in [(vec![1, 1, 1], 1), (vec![150_528, 802_816], 1000), (vec![13, 41, 7], 2)] {
+            let plan = plan(&buffers, outputs);
+            for cap in [8 << 10, 1 << 20, 100 << 20] {
+                let given = Arena::cap_for_schedule(&plan, cap);
+                if let Ok(schedule) = Schedule::new(&plan, 1 << 30, None, 1, given, u64::MAX, 1 << 30) {
+                    assert!(Arena::new(&plan, schedule.chunk_rows).bytes() <= cap, "{buffers:?} {cap}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The GPU engine: plans as WGSL kernels through wgpu (Vulkan, Metal, DX12).
+//!
+//! A plan's step becomes a dispatch (`encode`): a pipeline (a shader of `shaders/` with its defines), the
+//! constants and the uniform that it reads, and a grid. A chunk of samples is one compute pass; all of its
+//! activations lie in one buffer (`arena`). Two chunks are in flight, so that one is computed while
+//! the one before is read. No wgpu instance is created before a function here is called.
+
+mod adapter;
+mod arena;
+mod check;
+mod coins;
+mod encode;
+mod failure;
+mod grid;
+mod network;
+mod opening;
+mod pack;
+mod pipeline;
+mod preprocess;
+mod readback;
+mod reflect;
+mod select;
+mod session;
+mod source;
+mod uniforms;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use adapter::{AdapterInfo, AdapterKind};
+pub use network::{GpuNetwork, Overrides};
+#[doc(hidden)]
+pub use reflect::{Reflection, check_shaders};
+#[doc(hidden)]
+pub use select::Tile;
+
+use crate::plan::Plan;
+use crate::{Error, Result};
+use adapter::Adapter;
+use failure::{Failure, Health};
+use pipeline::Pipeline;
+use select::Caps;
+use source::Permutation;
+
+/// A GPU, opened.
+pub struct Gpu {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: AdapterInfo,
+    caps: Caps,
+    health: Arc<Health>,
+    pipelines: Mutex<HashMap<Permutation, Arc<Pipeline>>>,
+}
+
+impl Gpu {
+    /// Opens the best real GPU: discrete before integrated; a software rasteriser is none.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if there is none or it cannot be opened.
+    pub fn hardware() -> Result<Self> {
+        pollster::block_on(Self::hardware_async())
+    }
+
+    /// [`hardware`](Gpu::hardware) without blocking.
+    ///
+    /// # Errors
+    /// Those of [`hardware`](Gpu::hardware).
+    pub async fn hardware_async() -> Result<Self> {
+        Self::open(adapter::choose(false).await?).await
+    }
+
+    /// Opens the best adapter, a software one if there is no other.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if there is none or it cannot be opened.
+    pub fn any() -> Result<Self> {
+        pollster::block_on(Self::any_async())
+    }
+
+    /// [`any`](Gpu::any) without blocking.
+    ///
+    /// # Errors
+    /// Those of [`any`](Gpu::any).
+    pub async fn any_async() -> Result<Self> {
+        Self::open(adapter::choose(true).await?).await
+    }
+
+    /// Every adapter that could be opened, the preferred ones first.
+    pub fn list() -> Vec<AdapterInfo> {
+        let adapters = pollster::block_on(adapter::adapters());
+        adapters.into_iter().map(|adapter| adapter.info).collect()
+    }
+
+    async fn open(adapter: Adapter) -> Result<Self> {
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("whybox"),
+            required_limits: adapter.raw.limits(),
+            ..Default::default()
+        };
+        let (device, queue) = adapter.raw.request_device(&descriptor).await.map_err(|error| {
+            Error::device(error.to_string(), adapter.info.to_string(), "update the driver, or use --device cpu")
+        })?;
+        let health = Health::watch(&device);
+        let caps = adapter.caps();
+        Ok(Gpu { device, queue, info: adapter.info, caps, health, pipelines: Mutex::default() })
+    }
+
+    /// The device's name, for people: `GPU NVIDIA H200 (Vulkan)`.
+    pub fn name(&self) -> String {
+        format!("GPU {}", self.info)
+    }
+
+    /// The adapter behind it.
+    pub fn adapter(&self) -> &AdapterInfo {
+        &self.info
+    }
+
+    /// Checks a plan and uploads its weights.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the plan contradicts itself, [`Error::Limits`] if the weights do not fit,
+    /// [`Error::Device`] if the device fails.
+    pub fn load(gpu: &Arc<Gpu>, plan: Arc<Plan>) -> Result<GpuNetwork> {
+        Self::load_with(gpu, plan, Overrides::default())
+    }
+
+    /// [`load`](Gpu::load) without blocking.
+    ///
+    /// # Errors
+    /// Those of [`load`](Gpu::load).
+    pub async fn load_async(gpu: &Arc<Gpu>, plan: Arc<Plan>) -> Result<GpuNetwork> {
+        GpuNetwork::new(gpu.clone(), plan, Overrides::default()).await
+    }
+
+    /// [`load`](Gpu::load) with choices forced.
+    ///
+    /// # Errors
+    /// Those of [`load`](Gpu::load).
+    #[doc(hidden)]
+    pub fn load_with(gpu: &Arc<Gpu>, plan: Arc<Plan>, overrides: Overrides) -> Result<GpuNetwork> {
+        pollster::block_on(GpuNetwork::new(gpu.clone(), plan, overrides))
+    }
+
+    /// Gives the device up, as a driver's crash would.
+    #[doc(hidden)]
+    pub fn lose(&self) {
+        self.device.destroy();
+    }
+
+    /// The pipeline of a permutation, compiled when it is first asked for.
+    async fn pipeline(&self, permutation: Permutation) -> Result<Arc<Pipeline>, Failure> {
+        let known = || self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pipeline) = known().get(&permutation) {
+            return Ok(pipeline.clone());
+        }
+        let at = format!("shader {permutation}");
+        let made = self.guarded(&at, || Pipeline::new(&self.device, permutation)).await??;
+        let made = Arc::new(made);
+        known().insert(permutation, made.clone());
+        Ok(made)
+    }
+}

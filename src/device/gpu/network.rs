@@ -1,0 +1,241 @@
+//! A plan resident on a GPU.
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Gpu;
+use super::arena::Arena;
+use super::check::check;
+use super::encode::{Dispatch, Encoder, constants};
+use super::failure::Failure;
+use super::opening::{Masked, Opening};
+use super::pack::Packed;
+use super::pipeline::Pipeline;
+use super::select::Tile;
+use super::session::{IN_FLIGHT, Session};
+use super::source::Shader;
+use crate::device::{Engine, RunOptions, RunReport, Sink};
+use crate::perturb::Expander;
+use crate::plan::{FirstLayer, Plan, Schedule};
+use crate::{Error, Result};
+
+/// Cap on the bytes of activations if none is given.
+const DEFAULT_MEMORY_BYTES: u64 = 1 << 30;
+
+/// More samples than this in a chunk gain nothing and cost memory.
+const MOST_ROWS: u64 = 1 << 15;
+
+/// Choices that tests and benchmarks force.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Overrides {
+    /// The convolution kernel.
+    pub tile: Option<Tile>,
+    /// Samples in a chunk, at most.
+    pub chunk_rows: Option<usize>,
+    /// Pretends to run out of memory for chunks of more samples.
+    pub refuse_rows_above: Option<usize>,
+}
+
+/// A plan with its weights on a GPU.
+pub struct GpuNetwork {
+    pub(super) gpu: Arc<Gpu>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) overrides: Overrides,
+    constants: HashMap<Packed, wgpu::Buffer>,
+    /// The buffers of the last run, for the next one.
+    spare: Mutex<Option<Session>>,
+}
+
+impl GpuNetwork {
+    /// Checks a plan and uploads its weights.
+    pub(super) async fn new(gpu: Arc<Gpu>, plan: Arc<Plan>, overrides: Overrides) -> Result<Self> {
+        check(&plan)?;
+        let mut network = GpuNetwork { gpu, plan, overrides, constants: HashMap::new(), spare: Mutex::new(None) };
+        for step in &network.plan.clone().steps {
+            for packed in constants(step) {
+                if !network.constants.contains_key(&packed) {
+                    let elements = packed.elements(&network.plan);
+                    let buffer = network.upload(&step.name, bytemuck::cast_slice(&elements)).await?;
+                    network.constants.insert(packed, buffer);
+                }
+            }
+        }
+        Ok(network)
+    }
+
+    /// Evaluates `rows` rows of a perturbation; see [`Network::run`](crate::device::Network::run).
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if a form of the first layer is asked for that is impossible or the masks do not fit,
+    /// [`Error::Limits`] if one sample exceeds the memory, [`Error::Device`] if the device fails, and whatever `sink`
+    /// returns.
+    #[doc(hidden)]
+    pub fn evaluate(
+        &self,
+        perturbation: &dyn Expander,
+        rows: usize,
+        options: &RunOptions,
+        sink: &mut Sink<'_>,
+    ) -> Result<RunReport> {
+        pollster::block_on(self.evaluate_async(perturbation, rows, options, sink))
+    }
+
+    /// [`evaluate`](GpuNetwork::evaluate) without blocking.
+    ///
+    /// # Errors
+    /// Those of [`evaluate`](GpuNetwork::evaluate).
+    #[doc(hidden)]
+    pub async fn evaluate_async(
+        &self,
+        perturbation: &dyn Expander,
+        rows: usize,
+        options: &RunOptions,
+        sink: &mut Sink<'_>,
+    ) -> Result<RunReport> {
+        let masked = match perturbation.locality() {
+            Some(locality) if options.first_layer != Some(FirstLayer::Expanded) => {
+                Masked::new(&self.plan, locality, rows)?
+            }
+            _ => None,
+        };
+        if options.first_layer == Some(FirstLayer::Masked) && masked.is_none() {
+            return Err(Error::parameter(
+                "the first layer cannot read this input masked",
+                "first_layer",
+                "leave the choice open: it needs a convolution without groups, and an input varied by segments",
+            ));
+        }
+        let first_layer = if masked.is_some() { FirstLayer::Masked } else { FirstLayer::Expanded };
+        let by_time = (self.gpu.caps.chunk_macs / self.plan.macs().max(1)).clamp(1, MOST_ROWS) as usize;
+        let mut preferred = self.overrides.chunk_rows.unwrap_or(by_time);
+        let mut done = 0;
+        loop {
+            let schedule = self.schedule(rows, options, preferred)?;
+            let chunk_rows = schedule.chunk_rows;
+            let opening = Opening::new(perturbation, masked.clone());
+            match self.attempt(opening, chunk_rows, rows, &mut done, sink).await {
+                Ok(()) => return Ok(RunReport { chunk_rows, first_layer }),
+                // Samples do not depend on their chunk: the rest of the run goes on in smaller ones.
+                Err(Failure::OutOfMemory(_)) if chunk_rows > 1 => preferred = chunk_rows / 2,
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+    }
+
+    fn schedule(&self, rows: usize, options: &RunOptions, preferred_rows: usize) -> Result<Schedule> {
+        let binding_bytes = self.gpu.caps.binding_bytes;
+        let memory_bytes = options.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES).min(binding_bytes);
+        let cap = Arena::cap_for_schedule(&self.plan, memory_bytes);
+        // All activations lie in one buffer that all chunks in flight share.
+        Schedule::new(&self.plan, rows, None, 1, cap, binding_bytes, preferred_rows)
+    }
+
+    /// Runs the rows from `done` on in chunks of `chunk_rows`; `done` counts the rows that `sink` has got.
+    async fn attempt(
+        &self,
+        mut opening: Opening<'_>,
+        chunk_rows: usize,
+        rows: usize,
+        done: &mut usize,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Failure> {
+        if *done == rows {
+            return Ok(());
+        }
+        let mut session = self.session(chunk_rows).await?;
+        let mut flying: VecDeque<(Range<usize>, usize, wgpu::SubmissionIndex)> = VecDeque::new();
+        let mut next = *done;
+        let mut slot = 0;
+        while *done < rows {
+            if next < rows && flying.len() < IN_FLIGHT {
+                let chunk = next..(next + chunk_rows).min(rows);
+                let submission = session.submit(self, &mut opening, chunk.clone(), slot).await?;
+                next = chunk.end;
+                flying.push_back((chunk, slot, submission));
+                slot = (slot + 1) % IN_FLIGHT;
+            } else if let Some((chunk, slot, submission)) = flying.pop_front() {
+                let values = session.responses(self, chunk.len(), slot, submission).await?;
+                *done = chunk.end;
+                sink(chunk, &values)?;
+            }
+        }
+        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+        Ok(())
+    }
+
+    /// The last run's session if its chunks have the same size, or else a new one. It is taken away, so that runs at
+    /// the same time have one each.
+    async fn session(&self, chunk_rows: usize) -> Result<Session, Failure> {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match spare {
+            Some(session) if session.chunk_rows == chunk_rows => Ok(session),
+            // The old buffers go before the new ones are allocated.
+            old => {
+                drop(old);
+                Session::new(self, chunk_rows).await
+            }
+        }
+    }
+
+    pub(super) fn encoder<'a>(&'a self, arena: &'a Arena, chunk_rows: usize, rows: usize) -> Encoder<'a> {
+        Encoder { plan: &self.plan, arena, caps: &self.gpu.caps, chunk_rows, tile: self.overrides.tile, rows }
+    }
+
+    /// Binds a dispatch's constants, and behind them the perturbation's buffers.
+    pub(super) async fn bind(
+        &self,
+        dispatch: &Dispatch,
+        pipeline: &Pipeline,
+        uniforms: &wgpu::Buffer,
+        output: wgpu::BindingResource<'_>,
+        further: &[wgpu::Buffer],
+    ) -> Result<wgpu::BindGroup, Failure> {
+        let at = dispatch.permutation.to_string();
+        let uniform_bytes = Shader::named(dispatch.permutation.shader).map_or(0, |shader| shader.uniform.bytes);
+        // `new` has uploaded the constants of every step.
+        let constants = dispatch.constants.iter().filter_map(|packed| self.constants.get(packed)).chain(further);
+        let device = &self.gpu.device;
+        self.gpu
+            .guarded(&at, || pipeline.bind(device, uniforms, uniform_bytes as u64, output, constants))
+            .await
+    }
+
+    /// A storage buffer with these bytes, whole words.
+    pub(super) async fn upload(&self, at: &str, bytes: &[u8]) -> Result<wgpu::Buffer, Failure> {
+        let gpu = &self.gpu;
+        let size = (bytes.len() as u64).max(4);
+        if size > gpu.caps.binding_bytes {
+            return Err(Failure::Error(Error::limits(
+                format!("a constant of {size} bytes exceeds the {} that the GPU can bind", gpu.caps.binding_bytes),
+                at,
+                "use --device cpu",
+            )));
+        }
+        gpu.guarded(at, || {
+            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+            let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(at),
+                size,
+                usage,
+                mapped_at_creation: false,
+            });
+            gpu.queue.write_buffer(&buffer, 0, bytes);
+            buffer
+        })
+        .await
+    }
+}
+
+impl Engine for GpuNetwork {
+    fn run(
+        &self,
+        perturbation: &dyn Expander,
+        rows: usize,
+        options: &RunOptions,
+        sink: &mut Sink<'_>,
+    ) -> Result<RunReport> {
+        self.evaluate(perturbation, rows, options, sink)
+    }
+}

@@ -1,0 +1,217 @@
+//! The shaders and the variants in which they are compiled.
+
+use std::fmt;
+
+use super::preprocess::{PreprocessError, preprocess};
+use super::uniforms::{self, UniformInfo};
+
+/// A shader with what Rust binds to it.
+///
+/// Bindings of group 0: 0 = the uniform (dynamic offset), 1 = `output` (read-write storage), 2… = those of
+/// `constants` that the permutation has, in order (read-only storage).
+#[derive(Debug)]
+pub(crate) struct Shader {
+    /// Path under `shaders/`, without the ending.
+    pub name: &'static str,
+    text: &'static str,
+    /// The uniform's layout.
+    pub uniform: &'static UniformInfo,
+    /// Name of binding 1.
+    pub output: &'static str,
+    /// Read-only buffers: name, and the define without which they are absent.
+    constants: &'static [(&'static str, Option<&'static str>)],
+    /// The defines of each permutation.
+    permutations: &'static [&'static [&'static str]],
+}
+
+/// A shader with its defines: what a pipeline is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Permutation {
+    /// Name of the shader.
+    pub shader: &'static str,
+    /// Names that are defined.
+    pub defines: &'static [&'static str],
+}
+
+macro_rules! text {
+    ($name:literal) => {
+        include_str!(concat!("../../../shaders/", $name, ".wgsl"))
+    };
+}
+
+const CONV_CONSTANTS: &[(&str, Option<&str>)] = &[
+    ("weights", None),
+    ("bias", None),
+    ("players", Some("MASKED")),
+    ("instance", Some("MASKED")),
+    ("baseline", Some("MASKED")),
+    ("masks", Some("MASKED")),
+];
+
+/// Kernels over quads of channels: aligned or not.
+const QUADS: &[&[&str]] = &[&[], &["VEC4"]];
+
+/// Every shader.
+pub(crate) const SHADERS: &[Shader] = &[
+    Shader {
+        name: "conv_tiled",
+        text: text!("conv_tiled"),
+        uniform: &uniforms::CONV,
+        output: "arena",
+        constants: CONV_CONSTANTS,
+        permutations: &[
+            &[],
+            &["VEC4"],
+            &["MASKED"],
+            &["TALL"],
+            &["TALL", "VEC4"],
+            &["TALL", "MASKED"],
+            &["SMALL"],
+            &["SMALL", "VEC4"],
+            &["SMALL", "MASKED"],
+        ],
+    },
+    Shader {
+        name: "conv_registers",
+        text: text!("conv_registers"),
+        uniform: &uniforms::CONV,
+        output: "arena",
+        constants: CONV_CONSTANTS,
+        permutations: &[&[], &["VEC4"], &["MASKED"]],
+    },
+    Shader {
+        name: "conv_depthwise",
+        text: text!("conv_depthwise"),
+        uniform: &uniforms::CONV,
+        output: "arena",
+        constants: CONV_CONSTANTS,
+        permutations: QUADS,
+    },
+    Shader {
+        name: "pool",
+        text: text!("pool"),
+        uniform: &uniforms::POOL,
+        output: "arena",
+        constants: &[],
+        permutations: QUADS,
+    },
+    Shader {
+        name: "reduce",
+        text: text!("reduce"),
+        uniform: &uniforms::REDUCE,
+        output: "arena",
+        constants: &[],
+        permutations: QUADS,
+    },
+    Shader {
+        name: "map",
+        text: text!("map"),
+        uniform: &uniforms::CHANNELS,
+        output: "arena",
+        constants: &[],
+        permutations: QUADS,
+    },
+    Shader {
+        name: "affine",
+        text: text!("affine"),
+        uniform: &uniforms::CHANNELS,
+        output: "arena",
+        constants: &[("scale", None), ("shift", None)],
+        permutations: QUADS,
+    },
+    Shader {
+        name: "binary",
+        text: text!("binary"),
+        uniform: &uniforms::BINARY,
+        output: "arena",
+        constants: &[("constant", Some("CONSTANT"))],
+        permutations: &[&[], &["VEC4"], &["CONSTANT"], &["CONSTANT", "VEC4"]],
+    },
+    Shader {
+        name: "copy",
+        text: text!("copy"),
+        uniform: &uniforms::COPY,
+        output: "arena",
+        constants: &[],
+        permutations: QUADS,
+    },
+    Shader {
+        name: "softmax",
+        text: text!("softmax"),
+        uniform: &uniforms::SOFTMAX,
+        output: "arena",
+        constants: &[],
+        permutations: &[&[]],
+    },
+    Shader {
+        name: "perturb/segments",
+        text: text!("perturb/segments"),
+        uniform: &uniforms::EXPAND,
+        output: "output",
+        constants: &[("players", None), ("instance", None), ("baseline", None), ("masks", None)],
+        permutations: &[&[]],
+    },
+    Shader {
+        name: "perturb/rows",
+        text: text!("perturb/rows"),
+        uniform: &uniforms::EXPAND,
+        output: "output",
+        constants: &[("rows", None)],
+        permutations: &[&[]],
+    },
+    Shader {
+        name: "perturb/bernoulli",
+        text: text!("perturb/bernoulli"),
+        uniform: &uniforms::BERNOULLI,
+        output: "output",
+        constants: &[],
+        permutations: &[&[]],
+    },
+];
+
+/// The text of `shaders/shared/{name}.wgsl`.
+fn shared(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "activation" => text!("shared/activation"),
+        "arena" => text!("shared/arena"),
+        "channels" => text!("shared/channels"),
+        "convolution" => text!("shared/convolution"),
+        "expand_params" => text!("shared/expand_params"),
+        "grid" => text!("shared/grid"),
+        "philox" => text!("shared/philox"),
+        "strided" => text!("shared/strided"),
+        _ => return None,
+    })
+}
+
+impl Shader {
+    /// The shader of this name.
+    pub(crate) fn named(name: &str) -> Option<&'static Shader> {
+        SHADERS.iter().find(|shader| shader.name == name)
+    }
+
+    /// Names of the read-only buffers of a permutation, from binding 2 on.
+    pub(crate) fn constants(&self, defines: &[&str]) -> Vec<&'static str> {
+        let present = |needed: Option<&str>| needed.is_none_or(|define| defines.contains(&define));
+        self.constants.iter().filter(|(_, needed)| present(*needed)).map(|&(name, _)| name).collect()
+    }
+
+    /// The WGSL of a permutation.
+    pub(crate) fn wgsl(&self, defines: &[&str]) -> Result<String, PreprocessError> {
+        preprocess(&format!("{}.wgsl", self.name), self.text, defines, shared)
+    }
+}
+
+/// Every permutation that the engine uses.
+pub(crate) fn permutations() -> impl Iterator<Item = Permutation> {
+    SHADERS.iter().flat_map(|shader| {
+        shader.permutations.iter().map(|&defines| Permutation { shader: shader.name, defines })
+    })
+}
+
+impl fmt::Display for Permutation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.shader)?;
+        self.defines.iter().try_for_each(|define| write!(f, "+{define}"))
+    }
+}

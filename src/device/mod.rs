@@ -1,0 +1,168 @@
+//! Devices and the networks loaded on them.
+
+pub mod cpu;
+mod engine;
+pub mod gpu;
+
+use std::sync::Arc;
+
+use ndarray::Array2;
+
+pub(crate) use engine::Engine;
+pub use engine::{RunOptions, RunReport, Sink};
+
+use crate::model::Model;
+use crate::perturb::Perturbation;
+use crate::plan::{InputLayout, Plan};
+use crate::{Error, Result};
+
+/// Where networks run: a GPU through wgpu, or the processor.
+///
+/// # Example
+/// ```
+/// let device = whybox::Device::cpu();
+/// assert!(device.name().starts_with("CPU"));
+/// ```
+#[derive(Clone)]
+pub struct Device {
+    kind: Kind,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Cpu(Arc<cpu::Cpu>),
+    Gpu(Arc<gpu::Gpu>),
+}
+
+impl Device {
+    /// The GPU if there is one (a software rasteriser is not one), else the processor.
+    pub fn best() -> Self {
+        match gpu::Gpu::hardware() {
+            Ok(gpu) => Device { kind: Kind::Gpu(Arc::new(gpu)) },
+            Err(_) => Device::cpu(),
+        }
+    }
+
+    /// A GPU; a software adapter if there is no other.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if there is no adapter.
+    pub fn gpu() -> Result<Self> {
+        Ok(Device { kind: Kind::Gpu(Arc::new(gpu::Gpu::any()?)) })
+    }
+
+    /// The processor; creates no wgpu instance.
+    pub fn cpu() -> Self {
+        Device { kind: Kind::Cpu(Arc::new(cpu::Cpu::new())) }
+    }
+
+    /// The device's name, for people.
+    pub fn name(&self) -> String {
+        match &self.kind {
+            Kind::Cpu(cpu) => cpu.name(),
+            Kind::Gpu(gpu) => gpu.name(),
+        }
+    }
+
+    /// Whether this is a GPU (software adapters included).
+    pub fn is_gpu(&self) -> bool {
+        matches!(self.kind, Kind::Gpu(_))
+    }
+
+    /// Plans a model and makes its weights resident.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if a step cannot run here, [`Error::Device`] or [`Error::Limits`] if the
+    /// weights cannot be made resident.
+    pub fn load(&self, model: &Model) -> Result<Network> {
+        let plan = Arc::new(Plan::new(model)?);
+        let engine: Box<dyn Engine> = match &self.kind {
+            Kind::Cpu(cpu) => Box::new(cpu.load(plan.clone())?),
+            Kind::Gpu(gpu) => Box::new(gpu::Gpu::load(gpu, plan.clone())?),
+        };
+        Ok(Network { plan, engine, device: self.clone(), name: model.name().to_owned() })
+    }
+}
+
+/// A model resident on a device.
+pub struct Network {
+    plan: Arc<Plan>,
+    engine: Box<dyn Engine>,
+    device: Device,
+    name: String,
+}
+
+impl Network {
+    /// The device it is on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The model's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the device executes.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Shape and stored order of one sample of the input.
+    pub fn input(&self) -> &InputLayout {
+        &self.plan.input_layout
+    }
+
+    /// Numbers per sample that come back.
+    pub fn outputs(&self) -> usize {
+        self.plan.outputs
+    }
+
+    /// Evaluates every row of a perturbation and hands the responses to `sink` chunk by chunk, in order.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the perturbation does not fit the input, [`Error::Limits`] if one sample
+    /// exceeds the memory cap, [`Error::Device`] if the device fails, and whatever `sink` returns.
+    pub fn run(
+        &self,
+        perturbation: &dyn Perturbation,
+        options: &RunOptions,
+        sink: &mut Sink<'_>,
+    ) -> Result<RunReport> {
+        let expander = perturbation.bind(&self.plan.input_layout)?;
+        self.engine.run(expander.as_ref(), perturbation.rows(), options, sink)
+    }
+
+    /// Evaluates every row of a perturbation: `[rows, outputs]`.
+    ///
+    /// # Errors
+    /// Those of [`run`](Network::run), and [`Error::Numeric`] if a response is NaN or infinite.
+    pub fn responses(&self, perturbation: &dyn Perturbation, options: &RunOptions) -> Result<Array2<f32>> {
+        let outputs = self.outputs();
+        let mut all = Vec::with_capacity(perturbation.rows() * outputs);
+        self.run(perturbation, options, &mut |rows, values| {
+            check_finite(rows.start, outputs, values)?;
+            all.extend_from_slice(values);
+            Ok(())
+        })?;
+        let shape = (perturbation.rows(), outputs);
+        Array2::from_shape_vec(shape, all).map_err(|error| {
+            Error::device(error.to_string(), "responses", "this is a defect of whybox: please report it")
+        })
+    }
+}
+
+/// Reports the first NaN or infinity among the responses of rows `first_row..`.
+///
+/// # Errors
+/// [`Error::Numeric`] naming the row and the output.
+pub fn check_finite(first_row: usize, outputs: usize, values: &[f32]) -> Result<()> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(at) => Err(Error::numeric(
+            format!("the network answered {}", values[at]),
+            format!("sample {}, output {}", first_row + at / outputs, at % outputs),
+            "check the preprocessing (--preprocess) and the network's weights",
+        )),
+    }
+}

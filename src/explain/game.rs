@@ -1,0 +1,82 @@
+//! Games: what an estimator asks.
+
+use ndarray::Array2;
+
+use crate::perturb::Coalitions;
+use crate::{Error, Result};
+
+/// A function from coalitions to numbers: `v(S)` is what the black box says when just the players in S are
+/// present. A network with a masker and an instance is a game; so is a user's closure ([`FunctionGame`]).
+pub trait Game {
+    /// Number of players (segments, features, tokens).
+    fn players(&self) -> usize;
+
+    /// Numbers per coalition.
+    fn outputs(&self) -> usize;
+
+    /// The value of each coalition: `[coalitions.rows(), outputs]`.
+    ///
+    /// # Errors
+    /// Whatever the black box reports.
+    fn values(&self, coalitions: &Coalitions) -> Result<Array2<f64>>;
+}
+
+/// A closure as a game. The closure gets, for one coalition, which players are present, and fills the outputs.
+///
+/// # Example
+/// ```
+/// use whybox::explain::{FunctionGame, Game, Lime};
+///
+/// // Two players that matter, and one that does not.
+/// let game = FunctionGame::new(3, 1, |present: &[bool], out: &mut [f64]| {
+///     out[0] = 2.0 * f64::from(u8::from(present[0])) - f64::from(u8::from(present[2]));
+/// });
+/// let lime = Lime { samples: 400, alpha: 1e-9, ..Lime::default() };
+/// let explanation = lime.explain(&game, &mut |_| {})?;
+/// let values = &explanation.attributions[0].values;
+/// assert!((values[0] - 2.0).abs() < 1e-6 && values[1].abs() < 1e-6 && (values[2] + 1.0).abs() < 1e-6);
+/// # Ok::<(), whybox::Error>(())
+/// ```
+pub struct FunctionGame<F> {
+    players: usize,
+    outputs: usize,
+    function: F,
+}
+
+impl<F: Fn(&[bool], &mut [f64])> FunctionGame<F> {
+    /// A game of `players` players whose closure fills `outputs` numbers.
+    pub fn new(players: usize, outputs: usize, function: F) -> Self {
+        FunctionGame { players, outputs, function }
+    }
+}
+
+impl<F: Fn(&[bool], &mut [f64])> Game for FunctionGame<F> {
+    fn players(&self) -> usize {
+        self.players
+    }
+
+    fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    fn values(&self, coalitions: &Coalitions) -> Result<Array2<f64>> {
+        let mut values = Array2::zeros((coalitions.rows(), self.outputs));
+        let mut present = vec![false; self.players];
+        let mut answer = vec![0.0; self.outputs];
+        for (row, mut target) in values.outer_iter_mut().enumerate() {
+            for (player, present) in present.iter_mut().enumerate() {
+                *present = coalitions.contains(row, player);
+            }
+            (self.function)(&present, &mut answer);
+            if let Some(output) = answer.iter().position(|value| !value.is_finite()) {
+                return Err(Error::numeric(
+                    format!("the function answered {}", answer[output]),
+                    format!("coalition {row}, output {output}"),
+                    "return finite numbers for every coalition",
+                ));
+            }
+            target.iter_mut().zip(&answer).for_each(|(to, from)| *to = *from);
+        }
+        Ok(values)
+    }
+}

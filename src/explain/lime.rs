@@ -1,0 +1,187 @@
+//! LIME (Ribeiro, Singh and Guestrin, "Why should I trust you?", KDD 2016): a weighted linear surrogate around
+//! the instance.
+
+use std::time::Instant;
+
+use ndarray::{Array2, Axis};
+
+use super::explanation::top;
+use super::{Attribution, Explanation, Game, Progress};
+use crate::perturb::{Sampling, lime_coalition_rows};
+use crate::solve::{Distance, Gram, Kernel, Selection, Surrogate, SurrogateOptions};
+use crate::{Error, Result};
+
+/// Coalitions that are drawn, evaluated and added to the moments at a time: bounds the host's memory, whatever
+/// the number of samples, and is far above what keeps a device busy.
+const BLOCK_ROWS: usize = 4096;
+
+/// Which outputs are explained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Labels {
+    /// The `k` outputs with the highest prediction for the instance.
+    Top(usize),
+    /// These outputs.
+    Given(Vec<usize>),
+}
+
+/// LIME over any game. The defaults are those of `lime_image` 0.2.0.1, but for the top labels (1 instead of 5).
+///
+/// Source of the formulas: `lime_base.py` and `lime_image.py` of that package; see [`crate::solve`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lime {
+    /// Number of coalitions, the instance itself included. Default: 1,000.
+    pub samples: usize,
+    /// Distance of a coalition from the instance. Default: cosine.
+    pub distance: Distance,
+    /// Width of the exponential kernel. Default: 0.25.
+    pub kernel_width: f64,
+    /// How features are selected. Default: `auto`.
+    pub selection: Selection,
+    /// Features at most. Default: 100,000, so all.
+    pub num_features: usize,
+    /// Penalty of the ridge regression. Default: 1.
+    pub alpha: f64,
+    /// How coalitions are drawn. Default: independently.
+    pub sampling: Sampling,
+    /// Which outputs are explained. Default: the top one.
+    pub labels: Labels,
+    /// Seed of the coalitions. Default: 0.
+    pub seed: u64,
+}
+
+impl Default for Lime {
+    fn default() -> Self {
+        let surrogate = SurrogateOptions::default();
+        Lime {
+            samples: 1000,
+            distance: Distance::Cosine,
+            kernel_width: 0.25,
+            selection: surrogate.selection,
+            num_features: surrogate.num_features,
+            alpha: surrogate.alpha,
+            sampling: Sampling::Independent,
+            labels: Labels::Top(1),
+            seed: 0,
+        }
+    }
+}
+
+impl Lime {
+    /// Explains a game. Memory does not grow with the number of samples.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for fewer than two samples, a kernel width or penalty that makes no sense, or
+    /// a label that the game has not; [`Error::Numeric`] for a game that answers NaN; whatever the game reports.
+    pub fn explain(&self, game: &dyn Game, progress: &mut Progress<'_>) -> Result<Explanation> {
+        self.check(game)?;
+        let kernel = Kernel::new(self.kernel_width)?;
+        let players = game.players();
+        let weights: Vec<f64> =
+            (0..=players).map(|present| kernel.weight(self.distance.of(present, players))).collect();
+        let mut prediction = Vec::new();
+        let mut labels = Vec::new();
+        let mut gram = Gram::new(players, 0);
+        let (mut evaluating, mut solving) = (0.0, 0.0);
+        for first in (0..self.samples).step_by(BLOCK_ROWS) {
+            let rows = first..self.samples.min(first + BLOCK_ROWS);
+            let coalitions = lime_coalition_rows(players, rows.clone(), self.seed, self.sampling)?;
+            let start = Instant::now();
+            let values = game.values(&coalitions)?;
+            evaluating += start.elapsed().as_secs_f64();
+            let start = Instant::now();
+            if first == 0 {
+                // Row 0 is the instance: its values choose the labels.
+                prediction = values.row(0).to_vec();
+                labels = self.labels(&prediction);
+                gram = Gram::new(players, labels.len());
+            }
+            let row_weights: Vec<f64> =
+                (0..coalitions.rows()).map(|row| weights[coalitions.count(row)]).collect();
+            let explained: Array2<f64> = values.select(Axis(1), &labels);
+            gram.add(&coalitions, &row_weights, explained.view())?;
+            solving += start.elapsed().as_secs_f64();
+            progress(rows.end);
+        }
+        let start = Instant::now();
+        let options =
+            SurrogateOptions { selection: self.selection, num_features: self.num_features, alpha: self.alpha };
+        let columns: Vec<usize> = (0..labels.len()).collect();
+        let surrogates = Surrogate::fit_all(&gram, &columns, &options)?;
+        let attributions = surrogates
+            .iter()
+            .zip(&labels)
+            .map(|(surrogate, &output)| attribution(surrogate, players, output, prediction[output]))
+            .collect();
+        solving += start.elapsed().as_secs_f64();
+        Ok(Explanation {
+            method: "LIME",
+            players,
+            attributions,
+            prediction,
+            evaluations: self.samples,
+            seed: self.seed,
+            seconds: vec![("evaluate".into(), evaluating), ("solve".into(), solving)],
+        })
+    }
+
+    fn check(&self, game: &dyn Game) -> Result<()> {
+        if self.samples < 2 {
+            return Err(Error::parameter(
+                format!("{} samples cannot be fitted", self.samples),
+                format!("--samples {}", self.samples),
+                "ask for at least 2; 1,000 is usual",
+            ));
+        }
+        let outputs = game.outputs();
+        match &self.labels {
+            Labels::Top(0) => Err(Error::parameter("no output to explain", "--top 0", "ask for at least 1")),
+            Labels::Given(labels) if labels.is_empty() => {
+                Err(Error::parameter("no output to explain", "labels", "name at least one"))
+            }
+            Labels::Given(labels) => match labels.iter().find(|&&label| label >= outputs) {
+                Some(label) => Err(Error::parameter(
+                    format!("there is no output {label}"),
+                    "--class",
+                    format!("the network has the outputs 0 to {}", outputs.saturating_sub(1)),
+                )),
+                None => Ok(()),
+            },
+            Labels::Top(_) => Ok(()),
+        }
+    }
+
+    fn labels(&self, prediction: &[f64]) -> Vec<usize> {
+        match &self.labels {
+            Labels::Top(k) => top(prediction, *k),
+            Labels::Given(labels) => {
+                let mut unique = Vec::new();
+                labels.iter().for_each(|label| {
+                    if !unique.contains(label) {
+                        unique.push(*label);
+                    }
+                });
+                unique
+            }
+        }
+    }
+}
+
+/// A surrogate as one value for each player.
+fn attribution(surrogate: &Surrogate, players: usize, output: usize, prediction: f64) -> Attribution {
+    let mut values = vec![0.0; players];
+    surrogate.coefficients.iter().for_each(|&(player, value)| values[player] = value);
+    let standard_errors = surrogate.standard_errors.as_ref().map(|errors| {
+        let mut all = vec![f64::NAN; players];
+        surrogate.coefficients.iter().zip(errors).for_each(|(&(player, _), &error)| all[player] = error);
+        all
+    });
+    Attribution {
+        output,
+        values,
+        standard_errors,
+        intercept: surrogate.intercept,
+        local_prediction: surrogate.local_prediction,
+        prediction,
+        score: surrogate.score,
+    }
+}

@@ -1,0 +1,11 @@
+//! Explanations: a method a file, over any [`Game`].
+
+mod explanation;
+mod game;
+mod image;
+mod lime;
+
+pub use explanation::{Attribution, Explanation, Progress};
+pub use game::{FunctionGame, Game};
+pub use image::{ImageExplainer, ImageExplanation, MaskResolution};
+pub use lime::{Labels, Lime};

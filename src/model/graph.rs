@@ -1,0 +1,294 @@
+//! The typed graph: what a network computes, for one sample.
+//!
+//! Shapes are **per sample**: the batch axis is never written down, it is the outermost axis of every
+//! value. Constants (weights, scales, shifts) live inside the operators, so a node's inputs are
+//! activations only, and the nodes are in an order in which each value is made before it is used.
+
+use std::sync::Arc;
+
+use super::{Activation, Window};
+
+/// Number of a value within its [`Graph`].
+pub type ValueId = usize;
+
+/// A constant: shape and row-major data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Lengths of the axes.
+    pub shape: Vec<usize>,
+    /// Row-major elements.
+    pub data: Arc<[f32]>,
+}
+
+impl Tensor {
+    /// A constant of the given shape; `data.len()` has to be the product of `shape`.
+    pub fn new(shape: &[usize], data: impl Into<Arc<[f32]>>) -> Self {
+        let data = data.into();
+        debug_assert_eq!(shape.iter().product::<usize>(), data.len());
+        Tensor { shape: shape.to_vec(), data }
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.data.is_empty()
+    }
+}
+
+/// How a pool summarises its window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolKind {
+    /// The largest element; padding never wins.
+    Max,
+    /// The mean; `count_include_pad` says whether padding counts in the divisor.
+    Average {
+        /// Whether padding counts in the divisor.
+        count_include_pad: bool,
+    },
+}
+
+/// How a reduction summarises its axes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReduceKind {
+    /// Arithmetic mean.
+    Mean,
+    /// Sum.
+    Sum,
+    /// Largest element.
+    Max,
+    /// Smallest element.
+    Min,
+}
+
+/// A function of two elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BinaryKind {
+    /// a + b
+    Add,
+    /// a − b
+    Sub,
+    /// a · b
+    Mul,
+    /// a / b
+    Div,
+}
+
+/// An operator with its constants. Axes count per-sample axes from 0.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Op {
+    /// Convolution of `[Cin, H, W]` (or `[Cin, L]`) with `weight` `[Cout, Cin / groups, kh, kw]`.
+    Conv {
+        /// `[Cout, Cin / groups, kh, kw]`
+        weight: Tensor,
+        /// `[Cout]`
+        bias: Option<Tensor>,
+        /// Kernel, stride, dilation and padding.
+        window: Window,
+        /// Number of groups.
+        groups: usize,
+    },
+    /// `x · weightᵀ + bias` over the last axis; `weight` is `[out, in]`.
+    Linear {
+        /// `[out, in]`
+        weight: Tensor,
+        /// `[out]`
+        bias: Option<Tensor>,
+    },
+    /// Max or average pooling of `[C, H, W]` (or `[C, L]`). The output's size is in the value's shape
+    /// (so `ceil_mode` and `auto_pad` are resolved before).
+    Pool {
+        /// Max or average.
+        kind: PoolKind,
+        /// Kernel, stride, dilation and padding.
+        window: Window,
+    },
+    /// Reduction over `axes`; the output's shape says whether they are kept with length 1.
+    Reduce {
+        /// Mean, sum, …
+        kind: ReduceKind,
+        /// Ascending axes.
+        axes: Vec<usize>,
+    },
+    /// A scalar function of each element.
+    Activation(Activation),
+    /// `scale[c] · x + shift[c]`, `c` along axis 0 (BatchNormalization).
+    Affine {
+        /// `[C]`
+        scale: Tensor,
+        /// `[C]`
+        shift: Tensor,
+    },
+    /// A function of two activations with NumPy broadcasting.
+    Binary(BinaryKind),
+    /// A function of an activation and a constant, with NumPy broadcasting.
+    BinaryConst {
+        /// The function.
+        kind: BinaryKind,
+        /// The constant, of at most the output's rank.
+        constant: Tensor,
+        /// Whether the constant is the first operand.
+        constant_first: bool,
+    },
+    /// The inputs side by side along `axis`.
+    Concat {
+        /// The axis along which the inputs are joined.
+        axis: usize,
+    },
+    /// Axis `i` of the output is axis `perm[i]` of the input.
+    Transpose {
+        /// Permutation of the axes.
+        perm: Vec<usize>,
+    },
+    /// The same elements in the same order under another shape.
+    Reshape,
+    /// Softmax along `axis`, or its logarithm.
+    Softmax {
+        /// The axis along which the results add up to 1.
+        axis: usize,
+        /// Whether the logarithm is taken (LogSoftmax).
+        log: bool,
+    },
+}
+
+impl Op {
+    /// Number of trained numbers.
+    pub fn parameters(&self) -> usize {
+        match self {
+            Op::Conv { weight, bias, .. } | Op::Linear { weight, bias } => {
+                weight.len() + bias.as_ref().map_or(0, Tensor::len)
+            }
+            Op::Affine { scale, shift } => scale.len() + shift.len(),
+            Op::BinaryConst { constant, .. } => constant.len(),
+            _ => 0,
+        }
+    }
+
+    /// The operator's name, as `whybox inspect` shows it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Conv { .. } => "Conv",
+            Op::Linear { .. } => "Linear",
+            Op::Pool { kind: PoolKind::Max, .. } => "MaxPool",
+            Op::Pool { .. } => "AveragePool",
+            Op::Reduce { kind: ReduceKind::Mean, .. } => "ReduceMean",
+            Op::Reduce { kind: ReduceKind::Sum, .. } => "ReduceSum",
+            Op::Reduce { kind: ReduceKind::Max, .. } => "ReduceMax",
+            Op::Reduce { kind: ReduceKind::Min, .. } => "ReduceMin",
+            Op::Activation(activation) => activation.name(),
+            Op::Affine { .. } => "BatchNormalization",
+            Op::Binary(kind) | Op::BinaryConst { kind, .. } => kind.name(),
+            Op::Concat { .. } => "Concat",
+            Op::Transpose { .. } => "Transpose",
+            Op::Reshape => "Reshape",
+            Op::Softmax { log: false, .. } => "Softmax",
+            Op::Softmax { log: true, .. } => "LogSoftmax",
+        }
+    }
+}
+
+impl BinaryKind {
+    /// The function's value.
+    #[inline]
+    pub fn apply(self, a: f32, b: f32) -> f32 {
+        match self {
+            BinaryKind::Add => a + b,
+            BinaryKind::Sub => a - b,
+            BinaryKind::Mul => a * b,
+            BinaryKind::Div => a / b,
+        }
+    }
+
+    /// The function's number, as the shaders know it.
+    pub fn code(self) -> u32 {
+        match self {
+            BinaryKind::Add => 0,
+            BinaryKind::Sub => 1,
+            BinaryKind::Mul => 2,
+            BinaryKind::Div => 3,
+        }
+    }
+
+    /// The ONNX operator's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            BinaryKind::Add => "Add",
+            BinaryKind::Sub => "Sub",
+            BinaryKind::Mul => "Mul",
+            BinaryKind::Div => "Div",
+        }
+    }
+}
+
+/// One activation of the network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Value {
+    /// Name in the file, or one made up.
+    pub name: String,
+    /// Lengths of the axes of one sample.
+    pub shape: Vec<usize>,
+}
+
+impl Value {
+    /// Elements per sample.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether the value has no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One operator applied to values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Name in the file, or one made up.
+    pub name: String,
+    /// What is computed.
+    pub op: Op,
+    /// The activations it reads, in the operator's order.
+    pub inputs: Vec<ValueId>,
+    /// The activation it makes.
+    pub output: ValueId,
+}
+
+/// A network as a list of nodes in executable order, with one input and one output.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Graph {
+    /// All activations.
+    pub values: Vec<Value>,
+    /// Nodes; each value is made before it is used.
+    pub nodes: Vec<Node>,
+    /// The value fed by the caller.
+    pub input: ValueId,
+    /// The value given back.
+    pub output: ValueId,
+}
+
+impl Graph {
+    /// The node that makes `value`, if any does (the input has none).
+    pub fn producer(&self, value: ValueId) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.output == value)
+    }
+
+    /// Adds a node that makes a new value of the given shape, and returns the value.
+    pub fn append(&mut self, name: impl Into<String>, op: Op, inputs: Vec<ValueId>, shape: Vec<usize>) -> ValueId {
+        let name = name.into();
+        let output = self.values.len();
+        self.values.push(Value { name: name.clone(), shape });
+        self.nodes.push(Node { name, op, inputs, output });
+        output
+    }
+
+    /// How many nodes read `value`, plus one if it is the output.
+    pub fn uses(&self, value: ValueId) -> usize {
+        let reads = self.nodes.iter().flat_map(|node| &node.inputs).filter(|&&id| id == value);
+        reads.count() + usize::from(self.output == value)
+    }
+}

@@ -1,0 +1,188 @@
+//! Constants of a file, and arithmetic on them while shapes are worked out.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rten_onnx::onnx::{DataLocation, DataType, TensorProto};
+
+use crate::model::Tensor;
+use crate::{Error, Result};
+
+/// Most elements that a constant or a value may have: 2³¹, so that byte counts stay far from overflow.
+pub(super) const MAX_ELEMENTS: usize = 1 << 31;
+
+/// Stands for the batch among the integers of a shape computation (Shape → Gather → Concat → Reshape).
+/// It may be moved about; arithmetic on it is refused.
+pub(super) const BATCH: i64 = i64::MIN + 1;
+
+/// A constant: floats, or integers (shapes, axes, indices, truth values).
+#[derive(Debug, Clone)]
+pub(super) enum Constant {
+    Float(Tensor),
+    Int { shape: Vec<usize>, data: Vec<i64> },
+}
+
+impl Constant {
+    pub(super) fn floats(shape: Vec<usize>, data: Vec<f32>) -> Result<Self> {
+        if shape.iter().product::<usize>() != data.len() {
+            return Err(Error::parameter(
+                format!("shape {shape:?} does not hold {} elements", data.len()),
+                "bound input",
+                "give as many numbers as the shape holds",
+            ));
+        }
+        Ok(Constant::Float(Tensor::new(&shape, data)))
+    }
+
+    pub(super) fn ints(data: Vec<i64>) -> Self {
+        Constant::Int { shape: vec![data.len()], data }
+    }
+
+    pub(super) fn shape(&self) -> &[usize] {
+        match self {
+            Constant::Float(tensor) => &tensor.shape,
+            Constant::Int { shape, .. } => shape,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Constant::Float(tensor) => tensor.len(),
+            Constant::Int { data, .. } => data.len(),
+        }
+    }
+
+    /// The same elements in the same order under another shape.
+    pub(super) fn reshaped(self, shape: Vec<usize>) -> Self {
+        match self {
+            Constant::Float(tensor) => Constant::Float(Tensor { shape, data: tensor.data }),
+            Constant::Int { data, .. } => Constant::Int { shape, data },
+        }
+    }
+
+    /// The elements at the given places, under the given shape; the base of Gather, Slice and Transpose.
+    pub(super) fn picked(&self, shape: Vec<usize>, places: impl Iterator<Item = usize>) -> Self {
+        match self {
+            Constant::Float(tensor) => {
+                let data: Vec<f32> = places.map(|at| tensor.data[at]).collect();
+                Constant::Float(Tensor { shape, data: data.into() })
+            }
+            Constant::Int { data, .. } => Constant::Int { shape, data: places.map(|at| data[at]).collect() },
+        }
+    }
+
+    /// Reads a tensor of the file.
+    pub(super) fn read(tensor: &TensorProto, folder: Option<&Path>) -> Result<Self> {
+        let name = tensor.name.clone().unwrap_or_default();
+        let at = format!("constant {name:?}");
+        let damaged = |what: &str| Error::model(what.to_owned(), at.clone(), "export the network again");
+        let mut shape = Vec::with_capacity(tensor.dims.len());
+        let mut elements = 1usize;
+        for &dim in &tensor.dims {
+            let dim = usize::try_from(dim).map_err(|_| damaged("an axis has a negative length"))?;
+            elements = elements.checked_mul(dim).filter(|&n| n <= MAX_ELEMENTS).ok_or_else(|| {
+                Error::limits(format!("shape {:?} is too large", tensor.dims), at.clone(), "use a smaller network")
+            })?;
+            shape.push(dim);
+        }
+        let kind = tensor.data_type.unwrap_or(DataType(0));
+        let width = element_bytes(kind);
+        let raw = raw_bytes(tensor, folder, &at)?;
+        let expect = |found: usize| {
+            if found == elements {
+                Ok(())
+            } else {
+                Err(damaged(&format!("shape {shape:?} needs {elements} elements, the file holds {found}")))
+            }
+        };
+        if let (Some(raw), Some(width)) = (&raw, width) {
+            if raw.len() != elements.saturating_mul(width) {
+                return Err(damaged(&format!("{} bytes do not hold {elements} elements of {kind}", raw.len())));
+            }
+        }
+        let floats = |data: Vec<f32>| {
+            expect(data.len())?;
+            Ok(Constant::Float(Tensor { shape: shape.clone(), data: data.into() }))
+        };
+        let ints = |data: Vec<i64>| {
+            expect(data.len())?;
+            Ok(Constant::Int { shape: shape.clone(), data })
+        };
+        match (kind, raw) {
+            (DataType::FLOAT, Some(raw)) => floats(each(&raw, f32::from_le_bytes)),
+            (DataType::FLOAT, None) => floats(tensor.float_data.clone()),
+            (DataType::DOUBLE, Some(raw)) => floats(each(&raw, |b| f64::from_le_bytes(b) as f32)),
+            (DataType::DOUBLE, None) => floats(tensor.double_data.iter().map(|&v| v as f32).collect()),
+            (DataType::FLOAT16, Some(raw)) => floats(each(&raw, |b| half::f16::from_le_bytes(b).to_f32())),
+            (DataType::FLOAT16, None) => {
+                floats(tensor.int32_data.iter().map(|&v| half::f16::from_bits(v as u16).to_f32()).collect())
+            }
+            (DataType::BFLOAT16, Some(raw)) => floats(each(&raw, |b| half::bf16::from_le_bytes(b).to_f32())),
+            (DataType::INT64, Some(raw)) => ints(each(&raw, i64::from_le_bytes)),
+            (DataType::INT64, None) => ints(tensor.int64_data.clone()),
+            (DataType::INT32, Some(raw)) => ints(each(&raw, |b| i64::from(i32::from_le_bytes(b)))),
+            (DataType::UINT8 | DataType::BOOL, Some(raw)) => ints(raw.iter().map(|&b| i64::from(b)).collect()),
+            (DataType::INT8, Some(raw)) => ints(each(&raw, |b| i64::from(i8::from_le_bytes(b)))),
+            (DataType::INT32 | DataType::BOOL | DataType::UINT8 | DataType::INT8, None) => {
+                ints(tensor.int32_data.iter().map(|&v| i64::from(v)).collect())
+            }
+            (kind, _) => Err(Error::unsupported(
+                format!("constants of type {kind} are not supported"),
+                at.clone(),
+                "export the network in float32 or float16",
+            )),
+        }
+    }
+}
+
+fn element_bytes(kind: DataType) -> Option<usize> {
+    match kind {
+        DataType::DOUBLE | DataType::INT64 => Some(8),
+        DataType::FLOAT | DataType::INT32 => Some(4),
+        DataType::FLOAT16 | DataType::BFLOAT16 => Some(2),
+        DataType::UINT8 | DataType::INT8 | DataType::BOOL => Some(1),
+        _ => None,
+    }
+}
+
+/// Reads little-endian elements of `WIDTH` bytes.
+fn each<const WIDTH: usize, T>(raw: &[u8], read: impl Fn([u8; WIDTH]) -> T) -> Vec<T> {
+    raw.as_chunks::<WIDTH>().0.iter().map(|bytes| read(*bytes)).collect()
+}
+
+/// The raw bytes of a tensor, from the document or from the file beside it.
+fn raw_bytes(tensor: &TensorProto, folder: Option<&Path>, at: &str) -> Result<Option<Arc<[u8]>>> {
+    if tensor.data_location != Some(DataLocation::EXTERNAL) {
+        return Ok(tensor.raw_data.as_ref().map(|raw| Arc::from(raw.borrow().as_slice())));
+    }
+    let entry = |key: &str| {
+        tensor.external_data.iter().find(|e| e.key.as_deref() == Some(key)).and_then(|e| e.value.clone())
+    };
+    let wrong = |what: String| {
+        Error::model(what, at, "keep the file with the weights beside the .onnx file, under its original name")
+    };
+    let location = entry("location").ok_or_else(|| wrong("external data has no location".into()))?;
+    let folder = folder.ok_or_else(|| wrong(format!("the weights are in another file, {location:?}")))?;
+    // A location is a plain relative path: a file must not read anything outside its own folder.
+    let relative = Path::new(&location);
+    if !relative.components().all(|part| matches!(part, std::path::Component::Normal(_))) {
+        return Err(wrong(format!("external data at {location:?} is outside the folder")));
+    }
+    let number = |key: &str| entry(key).map(|text| text.parse::<u64>()).transpose();
+    let path = folder.join(relative);
+    let unreadable = |error: std::io::Error| wrong(format!("{} cannot be read: {error}", path.display()));
+    let file = std::fs::File::open(&path).map_err(unreadable)?;
+    let size = file.metadata().map_err(unreadable)?.len();
+    let offset = number("offset").map_err(|_| wrong("external data has a bad offset".into()))?.unwrap_or(0);
+    let length = number("length").map_err(|_| wrong("external data has a bad length".into()))?;
+    let length = length.unwrap_or(size.saturating_sub(offset));
+    if offset.checked_add(length).is_none_or(|end| end > size) {
+        return Err(wrong(format!("{} is too short", path.display())));
+    }
+    use std::io::{Read, Seek, SeekFrom};
+    let mut file = file;
+    file.seek(SeekFrom::Start(offset)).map_err(unreadable)?;
+    let mut bytes = vec![0; usize::try_from(length).map_err(|_| wrong("external data is too long".into()))?];
+    file.read_exact(&mut bytes).map_err(unreadable)?;
+    Ok(Some(bytes.into()))
+}

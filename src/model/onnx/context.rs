@@ -1,0 +1,269 @@
+//! What the importer knows while it walks the nodes.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use rten_onnx::onnx::{AttributeProto, NodeProto, TensorProto};
+
+use super::constant::{Constant, MAX_ELEMENTS};
+use crate::model::{Graph, Op, Tensor, ValueId};
+use crate::{Error, Result};
+
+/// What a name of the file stands for.
+#[derive(Clone)]
+pub(super) enum Slot<'a> {
+    /// An initializer that nothing has asked for yet.
+    Lazy(&'a TensorProto),
+    /// A constant.
+    Constant(Constant),
+    /// An activation; `batched` values have the batch as axis 0 of their ONNX shape.
+    Value { id: ValueId, batched: bool },
+}
+
+/// The graph so far, and the meaning of each name.
+pub(super) struct Context<'a> {
+    pub(super) graph: Graph,
+    slots: HashMap<String, Slot<'a>>,
+    pub(super) opset: i64,
+    pub(super) folder: Option<PathBuf>,
+    /// The batch that the file declares (1 where it is symbolic).
+    pub(super) declared_batch: Option<usize>,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(
+        graph: Graph,
+        slots: HashMap<String, Slot<'a>>,
+        opset: i64,
+        folder: Option<PathBuf>,
+        declared_batch: Option<usize>,
+    ) -> Self {
+        Context { graph, slots, opset, folder, declared_batch }
+    }
+
+    /// The finished graph with the value called `output` as its output.
+    pub(super) fn finish(mut self, output: &str) -> Result<Graph> {
+        match self.slots.get(output) {
+            Some(Slot::Value { id, .. }) => {
+                self.graph.output = *id;
+                Ok(self.graph)
+            }
+            Some(_) => Err(Error::model(
+                "the output does not depend on the input",
+                format!("output {output:?}"),
+                "choose another output, or export the network again",
+            )),
+            None => Err(Error::model(
+                "no node makes the output",
+                format!("output {output:?}"),
+                "export the network again",
+            )),
+        }
+    }
+}
+
+/// One node under import: its attributes, its inputs, and how to report an error about it.
+pub(super) struct NodeContext<'a, 'c> {
+    pub(super) context: &'c mut Context<'a>,
+    pub(super) node: &'a NodeProto,
+    pub(super) op: &'a str,
+    pub(super) name: String,
+}
+
+impl<'a, 'c> NodeContext<'a, 'c> {
+    pub(super) fn new(context: &'c mut Context<'a>, node: &'a NodeProto) -> Self {
+        let op = node.op_type.as_deref().unwrap_or_default();
+        let name = match node.name.as_deref() {
+            Some(name) if !name.is_empty() => name.to_owned(),
+            _ => node.output.first().cloned().unwrap_or_else(|| op.to_owned()),
+        };
+        NodeContext { context, node, op, name }
+    }
+
+    fn place(&self) -> String {
+        format!("node {}", super::ops::title(self.node, self.context.opset))
+    }
+
+    /// The file contradicts itself at this node.
+    pub(super) fn damaged(&self, what: impl Into<String>) -> Error {
+        Error::model(what, self.place(), "export the network again")
+    }
+
+    /// The node is sound but beyond what whybox does.
+    pub(super) fn unsupported(&self, what: impl Into<String>) -> Error {
+        Error::unsupported(what, self.place(), "docs/operators.md lists what is supported; export in another form")
+    }
+
+    pub(super) fn opset(&self) -> i64 {
+        self.context.opset
+    }
+
+    // Attributes.
+
+    fn attribute(&self, name: &str) -> Option<&'a AttributeProto> {
+        self.node.attribute.iter().find(|a| a.name.as_deref() == Some(name))
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.attribute(name).is_some()
+    }
+
+    pub(super) fn int(&self, name: &str, default: i64) -> i64 {
+        self.attribute(name).and_then(|a| a.i).unwrap_or(default)
+    }
+
+    pub(super) fn float(&self, name: &str, default: f32) -> f32 {
+        self.attribute(name).and_then(|a| a.f).unwrap_or(default)
+    }
+
+    pub(super) fn ints(&self, name: &str) -> Option<&'a [i64]> {
+        self.attribute(name).map(|a| a.ints.as_slice())
+    }
+
+    pub(super) fn string(&self, name: &str) -> Option<&'a str> {
+        self.attribute(name).and_then(|a| a.s.as_deref())
+    }
+
+    pub(super) fn attribute_tensor(&self, name: &str) -> Option<&'a TensorProto> {
+        self.attribute(name).and_then(|a| a.t.as_ref())
+    }
+
+    pub(super) fn floats(&self, name: &str) -> Option<&'a [f32]> {
+        self.attribute(name).map(|a| a.floats.as_slice())
+    }
+
+    // Inputs.
+
+    pub(super) fn input_count(&self) -> usize {
+        self.node.input.len()
+    }
+
+    fn input_name(&self, at: usize) -> Option<&'a str> {
+        self.node.input.get(at).map(String::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// The slot of input `at`, with an initializer read on its first use.
+    pub(super) fn slot(&mut self, at: usize) -> Result<Slot<'a>> {
+        let name = self.input_name(at).ok_or_else(|| self.damaged(format!("input {at} is missing")))?;
+        let slot = self.context.slots.get(name).cloned();
+        match slot {
+            Some(Slot::Lazy(tensor)) => {
+                let constant = Constant::read(tensor, self.context.folder.as_deref())?;
+                self.context.slots.insert(name.to_owned(), Slot::Constant(constant.clone()));
+                Ok(Slot::Constant(constant))
+            }
+            Some(slot) => Ok(slot),
+            None => Err(self.damaged(format!("its input {name:?} is made by no earlier node"))),
+        }
+    }
+
+    /// Whether input `at` is given.
+    pub(super) fn given(&self, at: usize) -> bool {
+        self.input_name(at).is_some()
+    }
+
+    /// Input `at` as an activation.
+    pub(super) fn value(&mut self, at: usize) -> Result<(ValueId, bool)> {
+        match self.slot(at)? {
+            Slot::Value { id, batched } => Ok((id, batched)),
+            _ => Err(self.unsupported(format!("input {at} is a constant where an activation is expected"))),
+        }
+    }
+
+    /// Input `at` as a constant, if it is given.
+    pub(super) fn constant(&mut self, at: usize) -> Result<Option<Constant>> {
+        if !self.given(at) {
+            return Ok(None);
+        }
+        match self.slot(at)? {
+            Slot::Constant(constant) => Ok(Some(constant)),
+            _ => Err(self.unsupported(format!("input {at} has to be a constant"))),
+        }
+    }
+
+    /// Input `at` as constant floats, if it is given; integers are converted.
+    pub(super) fn tensor(&mut self, at: usize) -> Result<Option<Tensor>> {
+        Ok(match self.constant(at)? {
+            None => None,
+            Some(Constant::Float(tensor)) => Some(tensor),
+            Some(Constant::Int { shape, data }) => {
+                let data: Vec<f32> = data.into_iter().map(|v| v as f32).collect();
+                Some(Tensor { shape, data: data.into() })
+            }
+        })
+    }
+
+    /// Input `at` as constant floats.
+    pub(super) fn needed_tensor(&mut self, at: usize) -> Result<Tensor> {
+        self.tensor(at)?.ok_or_else(|| self.damaged(format!("input {at} is missing")))
+    }
+
+    /// Integers from attribute `name` or, in later opsets, from constant input `at`.
+    pub(super) fn ints_or_input(&mut self, name: &str, at: usize) -> Result<Option<Vec<i64>>> {
+        if let Some(ints) = self.ints(name) {
+            return Ok(Some(ints.to_vec()));
+        }
+        match self.constant(at)? {
+            None => Ok(None),
+            Some(Constant::Int { data, .. }) => Ok(Some(data)),
+            Some(Constant::Float(_)) => Err(self.damaged(format!("input {at} has to hold integers"))),
+        }
+    }
+
+    /// Shape of a value without its batch axis.
+    pub(super) fn shape(&self, id: ValueId) -> Vec<usize> {
+        self.context.graph.values[id].shape.clone()
+    }
+
+    /// Rank of a value as the file counts it, the batch axis included.
+    pub(super) fn rank(&self, id: ValueId, batched: bool) -> usize {
+        self.context.graph.values[id].shape.len() + usize::from(batched)
+    }
+
+    /// Turns an axis of the file (negative from the end, batch included) into a per-sample axis.
+    pub(super) fn axis(&self, axis: i64, id: ValueId, batched: bool) -> Result<usize> {
+        let rank = self.rank(id, batched) as i64;
+        let counted = if axis < 0 { axis + rank } else { axis };
+        if !(0..rank).contains(&counted) {
+            return Err(self.damaged(format!("axis {axis} is outside a shape of {rank} axes")));
+        }
+        if batched && counted == 0 {
+            return Err(self.unsupported("it works along the batch axis"));
+        }
+        // In range by the check above.
+        Ok(counted as usize - usize::from(batched))
+    }
+
+    // Results.
+
+    /// Adds an operator whose result has the given per-sample shape; returns the new value.
+    pub(super) fn push(&mut self, op: Op, inputs: Vec<ValueId>, shape: Vec<usize>) -> Result<ValueId> {
+        let elements = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+        if elements.is_none_or(|elements| elements > MAX_ELEMENTS) {
+            return Err(Error::limits(format!("its result {shape:?} is too large"), self.place(), "use a smaller network"));
+        }
+        Ok(self.context.graph.append(self.name.clone(), op, inputs, shape))
+    }
+
+    /// Gives the node's first output its meaning.
+    pub(super) fn set(&mut self, slot: Slot<'a>) {
+        if let (Some(name), Slot::Value { id, .. }) = (self.node.output.first(), &slot) {
+            self.context.graph.values[*id].name.clone_from(name);
+        }
+        self.alias(slot);
+    }
+
+    /// Gives the node's first output the meaning of a value that has a name of its own already.
+    pub(super) fn alias(&mut self, slot: Slot<'a>) {
+        if let Some(name) = self.node.output.first() {
+            self.context.slots.insert(name.clone(), slot);
+        }
+    }
+
+    /// Adds an operator and makes its result the node's output.
+    pub(super) fn emit(&mut self, op: Op, inputs: Vec<ValueId>, shape: Vec<usize>, batched: bool) -> Result<()> {
+        let id = self.push(op, inputs, shape)?;
+        self.set(Slot::Value { id, batched });
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! Add, Sub, Mul, Div, with NumPy broadcasting.
+
+use super::NodeContext;
+use crate::Result;
+use crate::model::onnx::constant::Constant;
+use crate::model::onnx::context::Slot;
+use crate::model::{BinaryKind, Op, Tensor};
+
+pub(super) fn import(cx: &mut NodeContext<'_, '_>) -> Result<()> {
+    let kind = match cx.op {
+        "Add" => BinaryKind::Add,
+        "Sub" => BinaryKind::Sub,
+        "Mul" => BinaryKind::Mul,
+        _ => BinaryKind::Div,
+    };
+    match (cx.slot(0)?, cx.slot(1)?) {
+        (Slot::Value { id: a, batched: a_batched }, Slot::Value { id: b, batched: b_batched }) => {
+            let (a_shape, b_shape) = (cx.shape(a), cx.shape(b));
+            // With a batch axis, shapes align from the right only if the ranks agree.
+            if a_batched != b_batched || (a_batched && a_shape.len() != b_shape.len()) {
+                return Err(cx.unsupported(format!("{a_shape:?} and {b_shape:?} differ in rank")));
+            }
+            let shape = broadcast(cx, &a_shape, &b_shape)?;
+            cx.emit(Op::Binary(kind), vec![a, b], shape, a_batched)
+        }
+        (Slot::Value { id, batched }, Slot::Constant(_)) => {
+            let constant = cx.needed_tensor(1)?;
+            with_constant(cx, kind, id, batched, constant, false)
+        }
+        (Slot::Constant(_), Slot::Value { id, batched }) => {
+            let constant = cx.needed_tensor(0)?;
+            with_constant(cx, kind, id, batched, constant, true)
+        }
+        (Slot::Constant(a), Slot::Constant(b)) => {
+            let folded = fold(cx, kind, a, b)?;
+            cx.set(Slot::Constant(folded));
+            Ok(())
+        }
+        // `slot` reads initializers, so none is left unread.
+        _ => Err(cx.damaged("an input has no value")),
+    }
+}
+
+fn with_constant(
+    cx: &mut NodeContext<'_, '_>,
+    kind: BinaryKind,
+    id: usize,
+    batched: bool,
+    mut constant: Tensor,
+    constant_first: bool,
+) -> Result<()> {
+    let value_shape = cx.shape(id);
+    if batched && constant.shape.len() > value_shape.len() {
+        // The constant has the batch axis too: it may only repeat along it.
+        let extra = constant.shape.len() - value_shape.len();
+        if extra > 1 || constant.shape[0] != 1 {
+            return Err(cx.unsupported(format!("the constant {:?} varies along the batch", constant.shape)));
+        }
+        constant.shape.remove(0);
+    }
+    let shape = broadcast(cx, &value_shape, &constant.shape)?;
+    if batched && shape.len() != value_shape.len() {
+        return Err(cx.unsupported("the constant adds an axis before the batch"));
+    }
+    cx.emit(Op::BinaryConst { kind, constant, constant_first }, vec![id], shape, batched)
+}
+
+/// The shape that both broadcast to.
+fn broadcast(cx: &NodeContext<'_, '_>, a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
+    let rank = a.len().max(b.len());
+    let length = |shape: &[usize], axis: usize| {
+        (axis + shape.len()).checked_sub(rank).map_or(1, |at| shape[at])
+    };
+    (0..rank)
+        .map(|axis| match (length(a, axis), length(b, axis)) {
+            (x, y) if x == y => Ok(x),
+            (1, y) => Ok(y),
+            (x, 1) => Ok(x),
+            _ => Err(cx.damaged(format!("shapes {a:?} and {b:?} do not broadcast"))),
+        })
+        .collect()
+}
+
+/// Both operands constant: the result is a constant.
+fn fold(cx: &NodeContext<'_, '_>, kind: BinaryKind, a: Constant, b: Constant) -> Result<Constant> {
+    use crate::model::onnx::constant::{BATCH, MAX_ELEMENTS};
+    let shape = broadcast(cx, a.shape(), b.shape())?;
+    let elements = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+    let Some(elements) = elements.filter(|&n| n <= MAX_ELEMENTS) else {
+        return Err(cx.unsupported(format!("the constant {shape:?} is too large")));
+    };
+    let place = |operand: &[usize], flat: usize| {
+        let (mut rest, mut at, mut step) = (flat, 0, 1);
+        for axis in (0..shape.len()).rev() {
+            let index = rest % shape[axis];
+            rest /= shape[axis];
+            if let Some(k) = (axis + operand.len()).checked_sub(shape.len()) {
+                if operand[k] != 1 {
+                    at += index * step;
+                }
+                step *= operand[k];
+            }
+        }
+        at
+    };
+    match (&a, &b) {
+        (Constant::Float(x), Constant::Float(y)) => {
+            let data: Vec<f32> = (0..elements)
+                .map(|i| kind.apply(x.data[place(&x.shape, i)], y.data[place(&y.shape, i)]))
+                .collect();
+            Ok(Constant::Float(Tensor { shape, data: data.into() }))
+        }
+        (Constant::Int { shape: xs, data: x }, Constant::Int { shape: ys, data: y }) => {
+            let mut data = Vec::with_capacity(elements);
+            for i in 0..elements {
+                let (x, y) = (x[place(xs, i)], y[place(ys, i)]);
+                if x == BATCH || y == BATCH {
+                    return Err(cx.unsupported("it computes with the batch size"));
+                }
+                let result = match kind {
+                    BinaryKind::Add => x.checked_add(y),
+                    BinaryKind::Sub => x.checked_sub(y),
+                    BinaryKind::Mul => x.checked_mul(y),
+                    BinaryKind::Div => x.checked_div(y),
+                };
+                data.push(result.ok_or_else(|| cx.damaged("integer arithmetic overflows"))?);
+            }
+            Ok(Constant::Int { shape, data })
+        }
+        _ => Err(cx.damaged("its operands are of different types")),
+    }
+}

@@ -1,0 +1,165 @@
+//! LIME's coalitions: every player present or absent by a fair coin.
+//!
+//! A row is a pure function of `(seed, row)`, so it does not depend on how many rows are asked for,
+//! in which chunks, by how many threads or on which device. Word `w` of row `r` is lane `w % 4` of
+//! [`philox4x32_10`] at
+//!
+//! ```text
+//! counter = (w / 4, r low, r high, LIME_STREAM)      key = (seed low, seed high)
+//! ```
+//!
+//! with the bits beyond the last player cleared. Row 0 is the instance: all players are present.
+//!
+//! Source of the distribution: `lime_image.data_labels` of `lime` 0.2.0.1 (fair bits, row 0 set to
+//! ones); its draws come from another generator, so the same seed gives other rows there.
+
+use std::ops::Range;
+
+use super::coalitions::{Coalitions, complement_row, last_word_mask, words_for};
+use super::philox::{halves, philox4x32_10};
+use crate::{Error, Result};
+
+/// The stream that LIME's coalitions are drawn from.
+pub const LIME_STREAM: u32 = 1;
+
+/// How the rows after the first are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sampling {
+    /// Independent rows, as in `lime`.
+    #[default]
+    Independent,
+    /// Antithetic pairs: row `2k` is the complement of row `2k - 1`, so that effects of even order
+    /// cancel from the estimates of single players.
+    Paired,
+}
+
+/// Writes row number `row` of LIME's coalitions, packed as in [`Coalitions`].
+fn lime_row(players: usize, row: u64, seed: u64, sampling: Sampling, words: &mut [u32]) {
+    let mirrored = sampling == Sampling::Paired && row > 0 && row.is_multiple_of(2);
+    if row == 0 {
+        words.fill(u32::MAX);
+    } else {
+        let [low, high] = halves(row - u64::from(mirrored));
+        for (block, lanes) in (0..).zip(words.chunks_mut(4)) {
+            let draw = philox4x32_10([block, low, high, LIME_STREAM], halves(seed));
+            lanes.copy_from_slice(&draw[..lanes.len()]);
+        }
+    }
+    if mirrored {
+        complement_row(words, players);
+    } else if let Some(last) = words.last_mut() {
+        *last &= last_word_mask(players);
+    }
+}
+
+/// LIME's coalitions: row 0 is all ones, the other `samples - 1` rows are fair coins.
+///
+/// # Errors
+/// [`Error::Parameter`] for zero players or zero samples.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::{Sampling, lime_coalitions};
+///
+/// let coalitions = lime_coalitions(40, 1000, 42, Sampling::Paired)?;
+/// assert_eq!(coalitions.count(0), 40);
+/// assert_eq!(coalitions.slice(1..2).complement(), coalitions.slice(2..3));
+/// # Ok::<(), whybox::Error>(())
+/// ```
+pub fn lime_coalitions(
+    players: usize,
+    samples: usize,
+    seed: u64,
+    sampling: Sampling,
+) -> Result<Coalitions> {
+    if samples == 0 {
+        return Err(Error::parameter(
+            "zero samples",
+            "coalitions of LIME",
+            "ask for at least 2: the instance and one variation of it",
+        ));
+    }
+    lime_coalition_rows(players, 0..samples, seed, sampling)
+}
+
+/// The rows in `rows` of LIME's coalitions: a chunk of what [`lime_coalitions`] gives.
+///
+/// # Errors
+/// [`Error::Parameter`] for zero players.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::{Sampling, lime_coalition_rows, lime_coalitions};
+///
+/// let all = lime_coalitions(12, 100, 42, Sampling::Independent)?;
+/// let chunk = lime_coalition_rows(12, 30..50, 42, Sampling::Independent)?;
+/// assert_eq!(chunk, all.slice(30..50));
+/// # Ok::<(), whybox::Error>(())
+/// ```
+pub fn lime_coalition_rows(
+    players: usize,
+    rows: Range<usize>,
+    seed: u64,
+    sampling: Sampling,
+) -> Result<Coalitions> {
+    if players == 0 {
+        return Err(Error::parameter(
+            "zero players",
+            "coalitions of LIME",
+            "give at least one segment, column or token to vary",
+        ));
+    }
+    let words_per_row = words_for(players);
+    let mut words = vec![0; rows.len() * words_per_row];
+    for (row, words) in rows.zip(words.chunks_exact_mut(words_per_row)) {
+        lime_row(players, row as u64, seed, sampling, words);
+    }
+    Coalitions::from_words(players, words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_do_not_depend_on_chunks() {
+        for sampling in [Sampling::Independent, Sampling::Paired] {
+            for players in [1, 31, 32, 33, 127, 128, 129, 300] {
+                let all = lime_coalitions(players, 50, 3, sampling).unwrap();
+                for chunk in [1, 7, 50] {
+                    let mut words = Vec::new();
+                    for first in (0..50).step_by(chunk) {
+                        let rows = first..50.min(first + chunk);
+                        let part = lime_coalition_rows(players, rows, 3, sampling).unwrap();
+                        words.extend_from_slice(part.words());
+                    }
+                    assert_eq!(words, all.words(), "{players} players, chunks of {chunk}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_longer_run_begins_with_the_shorter_one() {
+        let long = lime_coalitions(70, 200, 1, Sampling::Paired).unwrap();
+        let short = lime_coalitions(70, 90, 1, Sampling::Paired).unwrap();
+        assert_eq!(long.slice(0..90), short);
+    }
+
+    #[test]
+    fn pairs_are_complements_and_share_the_odd_rows() {
+        let paired = lime_coalitions(45, 101, 8, Sampling::Paired).unwrap();
+        let independent = lime_coalitions(45, 101, 8, Sampling::Independent).unwrap();
+        for odd in (1..101).step_by(2) {
+            let first = paired.slice(odd..odd + 1);
+            assert_eq!(first, independent.slice(odd..odd + 1));
+            assert_eq!(first.complement(), paired.slice(odd + 1..odd + 2));
+        }
+    }
+
+    #[test]
+    fn nothing_to_draw_is_an_error() {
+        assert!(lime_coalitions(0, 5, 0, Sampling::Independent).is_err());
+        assert!(lime_coalitions(5, 0, 0, Sampling::Independent).is_err());
+    }
+}

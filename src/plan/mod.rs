@@ -1,0 +1,74 @@
+//! Plans: what a network's graph becomes before any device is touched.
+//!
+//! [`Plan::new`] lowers a [`Graph`](crate::model::Graph) to a list of [`Step`]s over shared buffers: constants
+//! folded, activations and residual additions fused into convolutions, everything with channels and space
+//! stored channels last, Concat written in place. [`Schedule`] decides, per run, what depends on the run:
+//! how many samples go through the network at once, and how the first layer gets its input.
+
+mod chunk;
+mod locality;
+mod lower;
+mod memory;
+mod step;
+
+pub use chunk::{FirstLayer, Schedule, human_bytes};
+pub use locality::Locality;
+pub use step::*;
+
+/// A network as steps, buffers and constants; the same for every engine.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// How a sample of the input is stored.
+    pub input_layout: InputLayout,
+    /// Where the input is expected (contiguous).
+    pub input: View,
+    /// Where the output is found (contiguous, in the graph's order).
+    pub output: View,
+    /// Elements of the output per sample.
+    pub outputs: usize,
+    /// Elements per sample of each activation buffer. Buffers are shared by values that do not live at the
+    /// same time.
+    pub buffers: Vec<usize>,
+    /// Steps in executable order.
+    pub steps: Vec<Step>,
+    /// Constants.
+    pub weights: Vec<Weight>,
+}
+
+impl Plan {
+    /// Elements of all activation buffers per sample.
+    pub fn activation_elements(&self) -> usize {
+        self.buffers.iter().sum()
+    }
+
+    /// Multiply-adds per sample.
+    pub fn macs(&self) -> u64 {
+        self.steps.iter().map(|step| step.macs).sum()
+    }
+
+    /// Whether the first step can take the masked input itself: a convolution without groups that is the
+    /// only reader of the network's input, whose input is a picture stored channels last.
+    pub fn masked_first_layer(&self) -> Option<&Conv> {
+        let first = self.steps.first()?;
+        let Kernel::Conv(conv) = &first.kernel else { return None };
+        let reads = |step: &Step| step.inputs.iter().any(|view| view.buffer == self.input.buffer);
+        let input_dies = first.inputs.len() == 1
+            && first.inputs[0] == self.input
+            && first.output.buffer != self.input.buffer
+            && !self.input_read_after_first(&reads);
+        (input_dies && conv.groups == 1).then_some(conv)
+    }
+
+    fn input_read_after_first(&self, reads: &dyn Fn(&Step) -> bool) -> bool {
+        // The buffer may be used again by a later value: only reads before the next write count.
+        for step in &self.steps[1..] {
+            if reads(step) {
+                return true;
+            }
+            if step.output.buffer == self.input.buffer {
+                return false;
+            }
+        }
+        false
+    }
+}

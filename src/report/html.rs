@@ -1,0 +1,368 @@
+//! `explanation.html`: all explained classes on one page that needs nothing but itself.
+//!
+//! The page reads well without its script; the script (`page.js`) adds the switch between classes,
+//! the read-out under the pointer and the arrow keys. A content security policy forbids the page to
+//! load anything.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::colour;
+use super::figure::quiet_filter;
+use super::image_report::{ExplainedClass, ImageReport, Scale};
+use super::number::{Rounding, count, counted, output, percent, r_squared, rate, seconds};
+use super::overlay::{Drawing, TOP};
+use crate::Result;
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+const POLICY: &str =
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
+
+/// The width, in CSS pixels, for which marks on the photo are sized.
+const STAGE: f64 = 640.0;
+/// Standard errors on each side of a 95 % interval.
+const Z95: f64 = 1.96;
+
+/// The page of a valid report.
+pub(super) fn page(report: &ImageReport, drawing: &Drawing, warnings: &[String]) -> Result<String> {
+    let layers: Vec<String> = report.classes.iter().map(|c| drawing.saliency(c)).collect::<Result<_>>()?;
+    let pixels = report.segments.pixels();
+    let title = format!("Why {}?", report.classes[0].name);
+    let markup = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="color-scheme" content="light dark";
+                title { (title) " · " (report.method) " · " (report.network) }
+                style { (PreEscaped(STYLE)) (PreEscaped(palette())) }
+            }
+            body {
+                header {
+                    p.kicker { (report.method) " · " (report.network) }
+                    @if report.classes.len() > 1 { (switch(&report.classes)) }
+                }
+                main {
+                    @if !warnings.is_empty() { (notes(warnings)) }
+                    div.top {
+                        (stage(report, drawing, &layers))
+                        div.side {
+                            @for (i, class) in report.classes.iter().enumerate() {
+                                section.of-class data-class=(i) { (summary(class)) }
+                            }
+                            (answer(report))
+                        }
+                    }
+                    @for (i, class) in report.classes.iter().enumerate() {
+                        section.of-class data-class=(i) {
+                            (trust(class))
+                            (table(class, &pixels))
+                        }
+                    }
+                    (run(report))
+                }
+                footer { "whybox " (env!("CARGO_PKG_VERSION")) }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    Ok(markup.into_string())
+}
+
+/// The diverging scale as style sheet variables.
+fn palette() -> String {
+    let [against, for_] = [false, true].map(|positive| colour::hex(colour::end(positive)));
+    format!(":root{{--against:{against};--for:{for_};--opacity:{}}}", colour::opacity(1.0))
+}
+
+fn switch(classes: &[ExplainedClass]) -> Markup {
+    html! {
+        div.switch role="group" aria-label="Explained class" {
+            @for (i, class) in classes.iter().enumerate() {
+                button type="button" data-show=(i) aria-pressed=(i == 0) {
+                    span.name { (class.name) } " " span.value { (output(class.scale, class.value)) }
+                }
+            }
+        }
+    }
+}
+
+fn notes(warnings: &[String]) -> Markup {
+    html! {
+        section.warnings role="note" aria-label="Warnings" {
+            @for warning in warnings { p { (warning) } }
+        }
+    }
+}
+
+/// The photo with the map of each class, and a shape over each segment to point at.
+fn stage(report: &ImageReport, drawing: &Drawing, layers: &[String]) -> Markup {
+    let (w, h) = (drawing.width, drawing.height);
+    let unit = f64::from(w.max(h)) / STAGE;
+    html! {
+        figure.stage {
+            svg viewBox={ "0 0 " (w) " " (h) } role="group" aria-label="Saliency map"
+                style={ "--unit:" (unit) "px;--aspect:" (f64::from(w) / f64::from(h)) } {
+                defs { (quiet_filter()) }
+                image #photo filter="url(#quiet)" width=(w) height=(h) href=(drawing.photo) preserveAspectRatio="none" {}
+                g #map {
+                    @for (i, (layer, class)) in layers.iter().zip(&report.classes).enumerate() {
+                        g.of-class data-class=(i) {
+                            image width=(w) height=(h) href=(layer) preserveAspectRatio="none" {}
+                            (drawing.marks(class, &class.strongest(TOP), unit))
+                        }
+                    }
+                }
+                g #segments role="listbox" aria-label="Segments; arrow keys go from strong to weak" {
+                    @for segment in 0..report.segments.count {
+                        @if !drawing.outlines[segment].is_empty() {
+                            path #{ "s" (segment) } data-segment=(segment) role="option" tabindex="-1"
+                                d=(drawing.path(segment)) {
+                                title { (reading(&report.classes[0], segment)) }
+                            }
+                        }
+                    }
+                }
+                path #halo {}
+                path #ring {}
+            }
+            figcaption {
+                output #reading { "Point at a segment, or use the arrow keys, to read its exact effect." }
+                div.controls {
+                    label { "Map " input #strength type="range" min="0" max="100" value="100"; }
+                    label { input #grey type="checkbox" checked; " grey photo" }
+                }
+            }
+        }
+    }
+}
+
+/// The exact weight of a segment as a sentence.
+fn reading(class: &ExplainedClass, segment: usize) -> String {
+    let weight = class.weights[segment];
+    let exact = format!("Segment {segment}: {}", exact(weight, true));
+    match class.standard_error(segment) {
+        Some(e) => format!(
+            "{exact} ± {} (95 % interval {} to {})",
+            self::exact(e, false),
+            self::exact(weight - Z95 * e, true),
+            self::exact(weight + Z95 * e, true)
+        ),
+        None => exact,
+    }
+}
+
+/// Six significant digits: more than a reader needs, as many as a pointer may ask for.
+fn exact(x: f64, signed: bool) -> String {
+    let magnitude = if x == 0.0 { 0 } else { x.abs().log10().floor() as i32 };
+    let round = match magnitude {
+        -4..=5 => Rounding::Decimals((5 - magnitude).max(0) as usize),
+        _ => Rounding::Scientific,
+    };
+    if signed { round.signed(x) } else { round.plain(x) }
+}
+
+fn summary(class: &ExplainedClass) -> Markup {
+    let largest = class.largest();
+    let round = Rounding::for_largest(largest);
+    let what = class.scale.of(&class.name);
+    html! {
+        h1.clamp title=(class.name) { "Why " (class.name) "?" }
+        p.value { (output(class.scale, class.value)) " " small { (class.scale.name()) } }
+        h2.clamp title=(what) { "Effect of showing a segment on " (what) }
+        div.scale role="img" aria-label={
+            "Colour scale from " (round.signed(-largest)) ", blue, against, to "
+            (round.signed(largest)) ", orange, for" } {}
+        @if largest > 0.0 {
+            div.ticks {
+                span { (round.signed(-largest)) " against" } span { "0" } span { "for " (round.signed(largest)) }
+            }
+        } @else {
+            p.quiet { "No segment has an effect." }
+        }
+    }
+}
+
+fn answer(report: &ImageReport) -> Markup {
+    let top: Vec<_> = report.prediction.iter().filter(|(_, v)| v.is_finite()).take(5).collect();
+    let whole = match report.prediction_scale {
+        Scale::Probability => 1.0,
+        Scale::Logit | Scale::Score => top.iter().fold(0.0, |m: f64, (_, v)| m.max(*v)),
+    };
+    let part = |v: f64| {
+        if whole > 0.0 { (v / whole * 100.0).clamp(0.0, 100.0) } else { 0.0 }
+    };
+    html! {
+        section {
+            h2 { "The network’s answer" }
+            table.answer {
+                @for (name, value) in top {
+                    tr.explained[report.classes.iter().any(|c| c.name == *name)] {
+                        th scope="row" title=(name) { span.clamp { (name) } }
+                        td.bar { div { i style=(format!("width:{:.2}%", part(*value))) {} } }
+                        td { (output(report.prediction_scale, *value)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn trust(class: &ExplainedClass) -> Markup {
+    let gap = class.local_prediction - class.value;
+    let round = Rounding::for_largest(class.value.abs().max(class.local_prediction.abs()));
+    let errors: Option<Vec<f64>> = (0..class.weights.len()).map(|s| class.standard_error(s)).collect();
+    let clear = errors.as_ref().map(|errors| {
+        let beyond = |(w, e): (&f64, &f64)| w.abs() > Z95 * e;
+        class.weights.iter().zip(errors).filter(|&pair| beyond(pair)).count()
+    });
+    html! {
+        h2 { "How far to trust it" }
+        dl.facts {
+            div {
+                dt { "Weighted R²" }
+                dd { (r_squared(class.r_squared)) }
+                p { "The share of the network’s variation near this photo that the weights account for; 1 is all of it." }
+            }
+            div {
+                dt { "Local prediction" }
+                dd { (round.plain(class.local_prediction)) }
+                p { "What the weights add up to for the whole photo; the network says " (round.plain(class.value))
+                    ", a gap of " (round.signed(gap)) "." }
+            }
+            div {
+                dt { "Intercept" }
+                dd { (round.plain(class.intercept)) }
+                p { "What remains when no segment is shown." }
+            }
+            @if let Some(clear) = clear {
+                div {
+                    dt { "Clear of zero" }
+                    dd { (count(clear as u64)) " of " (count(class.weights.len() as u64)) }
+                    p { "Segments whose 95 % interval does not contain zero. More samples narrow the intervals." }
+                }
+            } @else {
+                div {
+                    dt { "Standard errors" }
+                    dd { "unknown" }
+                    p { "The method gives none. Run again with another seed to see how far the weights move." }
+                }
+            }
+        }
+    }
+}
+
+fn table(class: &ExplainedClass, pixels: &[u64]) -> Markup {
+    let largest = class.largest();
+    let round = Rounding::for_largest(largest);
+    let total = pixels.iter().sum::<u64>().max(1);
+    let errors = class.standard_errors.is_some();
+    html! {
+        h2 { "All " (counted(class.weights.len() as u64, "segment")) ", the strongest first" }
+        div.scroll tabindex="-1" {
+            table.segments {
+                thead {
+                    tr {
+                        th scope="col" { "Rank" } th scope="col" { "Segment" }
+                        th.bar scope="col" { "Effect" } th scope="col" { span.sr { "Value" } }
+                        @if errors {
+                            th scope="col" { "± std. error" } th.wide scope="col" { "95 % interval" }
+                        }
+                        th.wide scope="col" { "Area" }
+                    }
+                }
+                tbody {
+                    @for (rank, segment) in class.ranked().into_iter().enumerate() {
+                        (row(class, rank, segment, round, largest, pixels[segment] as f64 / total as f64))
+                    }
+                }
+            }
+        }
+        @if class.weights.len() > 30 {
+            p.quiet.print-only { "The 30 strongest segments are printed; the JSON file holds them all." }
+        }
+    }
+}
+
+fn row(
+    class: &ExplainedClass,
+    rank: usize,
+    segment: usize,
+    round: Rounding,
+    largest: f64,
+    area: f64,
+) -> Markup {
+    let weight = class.weights[segment];
+    let part = if largest > 0.0 { weight.abs() / largest * 50.0 } else { 0.0 };
+    let (side, from) = if weight < 0.0 { ("against", 50.0 - part) } else { ("for", 50.0) };
+    let error = class.standard_error(segment);
+    html! {
+        tr data-segment=(segment) data-reading=(reading(class, segment))
+            tabindex=(if rank == 0 { "0" } else { "-1" }) {
+            td { (rank + 1) }
+            td { (segment) }
+            td.bar { div.axis { i.(side) style=(format!("left:{from:.2}%;width:{part:.2}%")) {} } }
+            td { (round.signed(weight)) }
+            @if class.standard_errors.is_some() {
+                td { (error.map_or("–".into(), |e| round.plain(e))) }
+                td.wide {
+                    @match error {
+                        Some(e) => { (round.signed(weight - Z95 * e)) " to " (round.signed(weight + Z95 * e)) }
+                        None => { "–" }
+                    }
+                }
+            }
+            td.wide { (percent(area)) }
+        }
+    }
+}
+
+fn run(report: &ImageReport) -> Markup {
+    let total: f64 = report.seconds.iter().map(|(_, s)| s).sum();
+    let longest = report.seconds.iter().map(|(_, s)| *s).fold(0.0, f64::max);
+    let part = |s: f64| {
+        if longest > 0.0 { s / longest * 100.0 } else { 0.0 }
+    };
+    html! {
+        div.pair {
+            section {
+                h2 { "The run" }
+                table.plain {
+                    (fact("Method", &report.method))
+                    (fact("Network", &report.network))
+                    (fact("Device", &report.device))
+                    (fact("Evaluations", &count(report.evaluations)))
+                    (fact("Speed", &rate(report.evaluations_per_second)))
+                    (fact("Seed", &report.seed.to_string()))
+                    @for (name, value) in &report.settings { (fact(name, value)) }
+                }
+            }
+            @if !report.seconds.is_empty() {
+                section {
+                    h2 { "Time: " (seconds(total)) }
+                    table.answer {
+                        @for (stage, s) in &report.seconds {
+                            tr {
+                                th scope="row" { (stage) }
+                                td.bar { div { i style=(format!("width:{:.2}%", part(*s))) {} } }
+                                td { (seconds(*s)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        @if !report.command.is_empty() {
+            h2 { "To repeat it" }
+            pre.command tabindex="0" { code { (report.command) } }
+        }
+    }
+}
+
+fn fact(name: &str, value: &str) -> Markup {
+    html! {
+        tr { th scope="row" { (name) } td { (value) } }
+    }
+}

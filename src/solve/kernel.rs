@@ -1,0 +1,112 @@
+//! LIME's distances of coalitions from the instance, and its exponential kernel.
+
+use crate::perturb::Coalitions;
+use crate::{Error, Result};
+
+/// Distance of a coalition from the full one.
+///
+/// On rows of zeros and ones the definitions of scikit-learn's `pairwise_distances`, which `lime`
+/// calls, depend only on `k`, the present of `d` players.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Distance {
+    /// `1 - sqrt(k / d)`, in `[0, 1]`; the empty coalition is at distance 1. Default of LIME on
+    /// images and (times 100) on text.
+    #[default]
+    Cosine,
+    /// `sqrt(d - k)`, in `[0, sqrt(d)]`. Default of LIME on tables.
+    Euclidean,
+}
+
+impl Distance {
+    /// Distance of a coalition of `present` among `players` players; `present <= players`.
+    ///
+    /// # Example
+    /// ```
+    /// use whybox::solve::Distance;
+    ///
+    /// assert_eq!(Distance::Cosine.of(2, 8), 0.5);
+    /// assert_eq!(Distance::Cosine.of(0, 8), 1.0);
+    /// assert_eq!(Distance::Euclidean.of(4, 8), 2.0);
+    /// ```
+    pub fn of(self, present: usize, players: usize) -> f64 {
+        match self {
+            Distance::Cosine if present == players => 0.0,
+            Distance::Cosine => 1.0 - (present as f64 / players as f64).sqrt(),
+            Distance::Euclidean => (players.saturating_sub(present) as f64).sqrt(),
+        }
+    }
+}
+
+/// The distance of every row of `coalitions` from the full coalition, `[rows]`.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::Coalitions;
+/// use whybox::solve::{Distance, distances};
+///
+/// let coalitions = Coalitions::from_words(4, vec![0b1111, 0b0001])?;
+/// assert_eq!(distances(&coalitions, Distance::Cosine), [0.0, 0.5]);
+/// # Ok::<(), whybox::Error>(())
+/// ```
+pub fn distances(coalitions: &Coalitions, distance: Distance) -> Vec<f64> {
+    let players = coalitions.players();
+    (0..coalitions.rows())
+        .map(|row| distance.of(coalitions.count(row), players))
+        .collect()
+}
+
+/// LIME's exponential kernel, `w(d) = sqrt(exp(-d² / width²))`.
+///
+/// Source: `lime_image.LimeImageExplainer`, `lime_tabular.LimeTabularExplainer` and
+/// `lime_text.LimeTextExplainer` of `lime` 0.2.0.1, which differ in the width only: 0.25 on images,
+/// `0.75 sqrt(columns)` on tables, 25 on text.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Kernel {
+    width: f64,
+}
+
+impl Kernel {
+    /// A kernel of the given width, in units of distance.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] unless the width is finite, above 0, and so is its square.
+    pub fn new(width: f64) -> Result<Self> {
+        if width > 0.0 && (width * width).is_normal() {
+            return Ok(Self { width });
+        }
+        Err(Error::parameter(
+            "a kernel width must be finite and above 0",
+            format!("kernel width {width}"),
+            "LIME takes 0.25 for images; wider kernels weigh far samples more",
+        ))
+    }
+
+    /// The weight at a distance, in `[0, 1]`.
+    ///
+    /// # Example
+    /// ```
+    /// use whybox::solve::Kernel;
+    ///
+    /// let kernel = Kernel::new(0.25)?;
+    /// assert_eq!(kernel.weight(0.0), 1.0);
+    /// assert!((kernel.weight(0.25) - (-0.5f64).exp()).abs() < 1e-15);
+    /// assert!(Kernel::new(0.0).is_err());
+    /// # Ok::<(), whybox::Error>(())
+    /// ```
+    pub fn weight(self, distance: f64) -> f64 {
+        // Not exp(-d²/2w²): the root of the exponential underflows where LIME's does.
+        (-distance.powi(2) / self.width.powi(2)).exp().sqrt()
+    }
+
+    /// The weight at each distance.
+    pub fn weights(self, distances: &[f64]) -> Vec<f64> {
+        distances.iter().map(|&d| self.weight(d)).collect()
+    }
+}
+
+impl Default for Kernel {
+    /// LIME's width on images, 0.25.
+    fn default() -> Self {
+        Self { width: 0.25 }
+    }
+}
