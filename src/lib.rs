@@ -1,4 +1,36 @@
-//! whybox
+//! Ask a black box why: whybox explains the answers of CNNs and MLPs by perturbing their inputs in massive
+//! batches, on any GPU (wgpu, WGSL) or on a native CPU engine.
+//!
+//! Data flows one way, a module for each verb:
+//!
+//! ```text
+//! model.onnx ─► model ─► plan ─┐
+//!                              ├─► device ──► responses ─► solve ─► explain ─► report
+//! photo, masks ─► perturb ─────┘
+//! ```
+//!
+//! # Example
+//! Why does the built-in network call the built-in photo a cat?
+//! ```
+//! use whybox::explain::{ImageExplainer, Lime};
+//! use whybox::{Device, builtin};
+//!
+//! let network = Device::cpu().load(&builtin::network()?.probabilities())?;
+//! let explainer = ImageExplainer {
+//!     lime: Lime { samples: 200, ..Lime::default() },
+//!     segmentation: "slic:n=40".parse()?,
+//!     preprocess: builtin::preprocess(),
+//!     ..ImageExplainer::default()
+//! };
+//! let result = explainer.explain(&network, builtin::photo()?, &mut |_| {})?;
+//! let top = &result.explanation.attributions[0];
+//! assert_eq!(builtin::classes()[top.output], "cat");
+//! assert_eq!(top.values.len(), result.segments);
+//! # Ok::<(), whybox::Error>(())
+//! ```
+
+#![warn(missing_docs)]
+
 pub mod builtin;
 pub mod device;
 pub mod error;
@@ -8,5 +40,6 @@ pub mod perturb;
 pub mod plan;
 pub mod report;
 pub mod solve;
+
 pub use device::{Device, Network};
 pub use error::{Error, Result};

@@ -138,7 +138,14 @@ fn convolutions_of_every_geometry() {
         for case in &cases {
             let overrides = Overrides { tile: Some(tile), ..Overrides::default() };
             let name = format!("{tile:?}, {}", case.name());
-            failures.check_with(&gpu, &name, &case.plan(), 3, Tolerance::Sum { terms: case.terms() }, overrides);
+            failures.check_with(
+                &gpu,
+                &name,
+                &case.plan(),
+                3,
+                Tolerance::Sum { terms: case.terms() },
+                overrides,
+            );
         }
     }
 }
@@ -149,15 +156,16 @@ fn groups_and_depthwise() {
     let mut failures = Failures::default();
     let window = sliding([6, 7], square(3, 1, 1, 1));
     let strided = sliding([9, 11], square(5, 2, 1, 2));
-    let dilated = sliding([8, 6], Window { kernel: [3, 2], stride: [1, 1], dilation: [2, 1], pads: [1, 0, 2, 1] });
+    let dilated =
+        sliding([8, 6], Window { kernel: [3, 2], stride: [1, 1], dilation: [2, 1], pads: [1, 0, 2, 1] });
     for (sliding, cin, cout, groups) in [
         (window, 6, 4, 2),
         (window, 8, 16, 2),
         (window, 9, 15, 3),
-        (window, 3, 6, 3),   // a depth multiplier
+        (window, 3, 6, 3), // a depth multiplier
         (strided, 16, 32, 4),
         (dilated, 10, 5, 5),
-        (window, 4, 4, 4),   // depthwise from here on
+        (window, 4, 4, 4), // depthwise from here on
         (window, 5, 5, 5),
         (strided, 8, 8, 8),
         (dilated, 12, 12, 12),
@@ -202,7 +210,8 @@ fn activations_fused_and_alone() {
 fn activations_far_from_zero() {
     // exp(−x) overflows for x < −88 and e^2x for x > 44: neither may become NaN.
     let Some(gpu) = engine() else { return };
-    let data: Vec<f32> = [-1e4, -90.0, -45.0, -15.5, -1e-6, 0.0, 1e-6, 14.5, 45.0, 90.0, 1e4, 3.4e38].to_vec();
+    let data: Vec<f32> =
+        [-1e4, -90.0, -45.0, -15.5, -1e-6, 0.0, 1e-6, 14.5, 45.0, 90.0, 1e4, 3.4e38].to_vec();
     for activation in ACTIVATIONS {
         let mut making = SingleStep::new(0);
         let input = making.operand(1, data.len(), 0);
@@ -255,7 +264,9 @@ fn reductions() {
     let Some(gpu) = engine() else { return };
     let mut failures = Failures::default();
     for kind in [ReduceKind::Mean, ReduceKind::Sum, ReduceKind::Max, ReduceKind::Min] {
-        for (outer, len, inner) in [(1, 49, 12), (1, 63, 5), (3, 1, 4), (5, 2, 1), (2, 3, 8), (7, 126, 1), (1, 4, 65)] {
+        for (outer, len, inner) in
+            [(1, 49, 12), (1, 63, 5), (3, 1, 4), (5, 2, 1), (2, 3, 8), (7, 126, 1), (1, 4, 65)]
+        {
             for gap in [0, 4] {
                 // A channel view is possible with a single outer entry only.
                 if gap > 0 && outer > 1 {
@@ -290,7 +301,9 @@ fn binaries_with_broadcasting() {
     ];
     for kind in [BinaryKind::Add, BinaryKind::Sub, BinaryKind::Mul, BinaryKind::Div] {
         for (name, shape, a_strides, b_strides) in cases {
-            for (constant, swapped, gap) in [(false, false, 0), (true, true, 0), (false, true, 3), (true, false, 4)] {
+            for (constant, swapped, gap) in
+                [(false, false, 0), (true, true, 0), (false, true, 3), (true, false, 4)]
+            {
                 let extent =
                     |strides: [usize; 4]| 1 + (0..4).map(|k| (shape[k] - 1) * strides[k]).sum::<usize>();
                 let mut making = SingleStep::new(5);
@@ -304,7 +317,8 @@ fn binaries_with_broadcasting() {
                 let row = shape[3] + gap;
                 let out_strides = [shape[1] * shape[2] * row, shape[2] * row, row, 1];
                 let activation = Activation::Clip { low: -1e3, high: 1e3 };
-                let binary = Binary { kind, shape, a_strides, b_strides, out_strides, b, swapped, activation };
+                let binary =
+                    Binary { kind, shape, a_strides, b_strides, out_strides, b, swapped, activation };
                 let rows = shape[0] * shape[1] * shape[2];
                 let plan = making.finish(Kernel::Binary(binary), &inputs, rows, shape[3], gap);
                 let name = format!("{kind:?}, {name}, constant {constant}, swapped {swapped}, gap {gap}");
@@ -321,10 +335,10 @@ fn copies() {
     for (shape, in_strides) in [
         ([1, 1, 1, 1, 5, 8], [0, 0, 0, 0, 8, 1]),
         ([1, 1, 1, 1, 5, 7], [0, 0, 0, 0, 7, 1]),
-        ([1, 1, 1, 7, 5, 3], [0, 0, 0, 1, 7, 35]),      // [H, W, C] from [C, W, H]
-        ([2, 3, 2, 2, 3, 4], [4, 8, 72, 144, 24, 1]),   // a transposition of six axes
+        ([1, 1, 1, 7, 5, 3], [0, 0, 0, 1, 7, 35]), // [H, W, C] from [C, W, H]
+        ([2, 3, 2, 2, 3, 4], [4, 8, 72, 144, 24, 1]), // a transposition of six axes
         ([2, 3, 1, 5, 1, 1], [15, 1, 0, 3, 0, 0]),
-        ([1, 1, 1, 1, 3, 4], [0, 0, 0, 0, 0, 1]),       // one row again and again
+        ([1, 1, 1, 1, 3, 4], [0, 0, 0, 0, 0, 1]), // one row again and again
     ] {
         for gap in [0, 1, 4] {
             let extent = 1 + (0..6).map(|k| (shape[k] - 1) * in_strides[k]).sum::<usize>();
@@ -387,7 +401,12 @@ fn more_workgroups_than_a_line_of_the_grid_holds() {
 
     let columns = 32 * 65_563 - 5;
     let window = Sliding { input: [1, columns], output: [1, columns], window: Window::square(1) };
-    plan.weights = SingleStep::new(2).draws.floats(1).into_iter().map(|w| whybox::plan::Weight { data: [w].into() }).collect();
+    plan.weights = SingleStep::new(2)
+        .draws
+        .floats(1)
+        .into_iter()
+        .map(|w| whybox::plan::Weight { data: [w].into() })
+        .collect();
     plan.steps[0].kernel = Kernel::Conv(Conv {
         sliding: window,
         cin: 1,

@@ -112,7 +112,12 @@ impl Expander for Segmented {
 }
 
 /// All responses, the form of the first layer and the samples in a chunk.
-fn run(network: &GpuNetwork, input: &dyn Expander, rows: usize, options: &RunOptions) -> (Vec<f32>, FirstLayer, usize) {
+fn run(
+    network: &GpuNetwork,
+    input: &dyn Expander,
+    rows: usize,
+    options: &RunOptions,
+) -> (Vec<f32>, FirstLayer, usize) {
     let mut responses = Vec::new();
     let mut next = 0;
     let report = network
@@ -257,7 +262,8 @@ fn requests_that_make_no_sense_are_errors() {
     });
     assert!(matches!(error, Err(Error::Numeric(_))), "the sink's error: {error:?}");
     let (fine, ..) = run(&network, &given, rows, &RunOptions::default());
-    compare(&run_reference(&plan, &data, rows), &fine, Tolerance::Sum { terms: 48 }).expect("usable after errors");
+    compare(&run_reference(&plan, &data, rows), &fine, Tolerance::Sum { terms: 48 })
+        .expect("usable after errors");
 
     let mut broken = plan.clone();
     broken.steps[2].output.offset = 9;

@@ -27,6 +27,9 @@ use whybox::plan::{Kernel, Plan, View};
 /// The choice may take this many times the best kernel's time.
 const SLACK: f64 = 1.1;
 
+/// Larger chains take a software adapter minutes.
+const SOFTWARE_MACS: u64 = 1 << 27;
+
 /// Layers in a chain, so that arithmetic outweighs everything else.
 const LAYERS: usize = 8;
 
@@ -100,6 +103,9 @@ fn the_choice_is_near_the_best() {
     ] {
         let (rows, runs) = if software { (samples.div_ceil(64), 1) } else { (samples, 5) };
         let plan = Arc::new(chain(channels, side, kernel));
+        if software && plan.macs() * rows as u64 > SOFTWARE_MACS {
+            continue;
+        }
         let input = Blank { len: plan.input_layout.len() as u32 };
         let time = |tile| {
             let overrides = Overrides { tile, ..Overrides::default() };

@@ -50,7 +50,6 @@ fn does_nothing(graph: &Graph, at: usize) -> bool {
         Op::Transpose { perm } => perm.iter().enumerate().all(|(axis, &from)| axis == from),
         Op::Activation(super::Activation::Identity) => true,
         Op::Concat { .. } => node.inputs.len() == 1,
-        Op::Reduce { .. } => false,
         _ => false,
     }
 }
@@ -59,15 +58,17 @@ fn does_nothing(graph: &Graph, at: usize) -> bool {
 fn scale_and_shift(graph: &Graph, at: usize) -> Option<(Vec<f32>, Vec<f32>)> {
     let node = &graph.nodes[at];
     let shape = &graph.values[node.output].shape;
+    let linear = || matches!(graph.producer(node.inputs[0]).map(|n| &n.op), Some(Op::Linear { .. }));
     match &node.op {
+        // A norm behind a Linear over several rows has a scale for each row, which the Linear's weights cannot hold.
+        Op::Affine { .. } if shape.len() > 1 && linear() => None,
         Op::Affine { scale, shift } => Some((scale.data.to_vec(), shift.data.to_vec())),
         Op::BinaryConst { kind, constant, constant_first } => {
             if graph.values[node.inputs[0]].shape != *shape {
                 return None;
             }
             // A Linear's channels are on its last axis, a convolution's on its first.
-            let linear = matches!(graph.producer(node.inputs[0]).map(|n| &n.op), Some(Op::Linear { .. }));
-            let axis = if linear { shape.len().checked_sub(1)? } else { 0 };
+            let axis = if linear() { shape.len().checked_sub(1)? } else { 0 };
             let values = per_channel(constant, shape, axis)?;
             let ones = vec![1.0; values.len()];
             let zeros = vec![0.0; values.len()];

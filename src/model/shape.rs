@@ -2,6 +2,9 @@
 
 use crate::{Error, Result};
 
+/// No number of a window is larger: positions in a picture stay far from overflow.
+const LARGEST: usize = 1 << 20;
+
 /// A sliding window over two axes; over one axis (`[C, L]`) the first entries are those of a height of 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
@@ -36,7 +39,8 @@ impl Window {
     /// would begin in the padding below or right is dropped (as ONNX and PyTorch do).
     ///
     /// # Errors
-    /// [`Error::Model`] if the window is larger than the padded input, or a size is zero.
+    /// [`Error::Model`] if the window is larger than the padded input, or a size is zero; [`Error::Limits`] if a
+    /// number is above 2²⁰.
     pub fn output(&self, input: [usize; 2], ceil: bool, at: &str) -> Result<[usize; 2]> {
         let mut output = [0; 2];
         for axis in 0..2 {
@@ -48,6 +52,9 @@ impl Window {
                     "check the input size that the network was exported with",
                 )
             };
+            if [kernel, stride, dilation, self.pads[axis], self.pads[axis + 2]].iter().any(|&n| n > LARGEST) {
+                return Err(Error::limits(format!("{self:?} is too large"), at, "use a smaller window"));
+            }
             if kernel == 0 || stride == 0 || dilation == 0 {
                 return Err(Error::model("kernel, stride and dilation have to be above zero", at, "export it again"));
             }
@@ -66,6 +73,18 @@ impl Window {
         }
         Ok(output)
     }
+
+    /// Whether each of the `output` windows sees at least one element of the input, not only padding.
+    pub(crate) fn sees_input(&self, input: [usize; 2], output: [usize; 2]) -> bool {
+        (0..2).all(|axis| {
+            let (stride, dilation, pad) = (self.stride[axis], self.dilation[axis], self.pads[axis]);
+            (0..output[axis]).all(|at| {
+                // The first tap that does not lie in the padding before.
+                let tap = pad.saturating_sub(at * stride).div_ceil(dilation);
+                tap < self.kernel[axis] && at * stride + tap * dilation < pad + input[axis]
+            })
+        })
+    }
 }
 
 #[cfg(test)]
@@ -81,5 +100,17 @@ mod tests {
         let padded = Window { pads: [1; 4], ..Window::square(2).stride(2) };
         assert_eq!(padded.output([3, 3], true, "").unwrap(), [2, 2]);
         assert!(Window::square(5).output([4, 9], false, "").is_err());
+        let large = Window::square(1 << 40).pad(1 << 40);
+        assert!(matches!(large.output([4, 4], false, ""), Err(Error::Limits(_))));
+    }
+
+    #[test]
+    fn windows_of_padding_only_are_seen() {
+        let inside = Window::square(3).pad(2);
+        assert!(inside.sees_input([4, 4], [6, 6]));
+        assert!(!Window::square(2).pad(2).sees_input([4, 4], [7, 7]));
+        // Both taps of the middle window lie beside the two elements.
+        let wide = Window { dilation: [4; 2], ..Window::square(2).pad(2) };
+        assert!(!wide.sees_input([2, 2], [2, 2]));
     }
 }

@@ -55,7 +55,7 @@ impl Schedule {
             ));
         }
         let chunk_rows = usize::try_from(most).unwrap_or(usize::MAX).min(preferred_rows).clamp(1, rows.max(1));
-        let masked = locality.is_some() && plan.masked_first_layer().is_some();
+        let masked = locality.is_some_and(|locality| plan.can_mask(locality));
         let first_layer = if masked { FirstLayer::Masked } else { FirstLayer::Expanded };
         Ok(Schedule { rows, chunk_rows, first_layer })
     }

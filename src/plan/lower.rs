@@ -12,6 +12,9 @@ use super::*;
 use crate::model::{self, BinaryKind, Graph, Model, Node, Op, Tensor, ValueId};
 use crate::{Error, Result};
 
+/// Axes longer than 1 that a [`Copy`] takes.
+const COPY_AXES: usize = 6;
+
 /// Rows × channels somewhere in memory.
 struct Matrix {
     rows: usize,
@@ -53,6 +56,15 @@ impl Plan {
     /// [`Error::Unsupported`] if an operator broadcasts or permutes in a way that no kernel has.
     pub fn new(model: &Model) -> Result<Self> {
         let graph = model.graph();
+        for value in graph.nodes.iter().map(|node| &graph.values[node.output]).chain([&graph.values[graph.input]]) {
+            if value.shape.iter().filter(|&&length| length > 1).count() > COPY_AXES {
+                return Err(Error::unsupported(
+                    format!("{:?} has more than {COPY_AXES} axes", value.shape),
+                    format!("value {:?}", value.name),
+                    "export the network with fewer axes",
+                ));
+            }
+        }
         let mut lowering = Lowering {
             graph,
             uses: graph.values.iter().enumerate().map(|(id, _)| graph.uses(id)).collect(),
@@ -129,7 +141,7 @@ impl Lowering<'_> {
             }
             Op::Reduce { kind, axes } => Ok(self.reduce(node, &input, shape, *kind, axes)),
             Op::Activation(activation) => {
-                if self.uses[node.inputs[0]] == 1 && self.fuse_activation(&input, *activation, &node.name) {
+                if self.only_reader(node.inputs[0]) && self.fuse_activation(&input, *activation, &node.name) {
                     return Ok(input);
                 }
                 let output = self.store(&shape, input.order.clone());
@@ -333,6 +345,18 @@ impl Lowering<'_> {
         output
     }
 
+    /// Whether a value's memory has a single reader. A Reshape or a Transpose gives memory a second name, so the
+    /// values before them count, too.
+    fn only_reader(&self, mut value: ValueId) -> bool {
+        while self.uses[value] == 1 {
+            match self.graph.producer(value) {
+                Some(Node { op: Op::Reshape | Op::Transpose { .. }, inputs, .. }) => value = inputs[0],
+                _ => return true,
+            }
+        }
+        false
+    }
+
     /// Writes `act` into the step that makes `input`, if that step can apply it.
     fn fuse_activation(&mut self, input: &Stored, act: model::Activation, name: &str) -> bool {
         let Some(writer) = self.matrices[input.matrix].writer else { return false };
@@ -361,7 +385,7 @@ impl Lowering<'_> {
             let free = !kernel.residual
                 && kernel.activation == model::Activation::Identity
                 && draft.output == conv.matrix
-                && self.uses[id] == 1
+                && self.only_reader(id)
                 && conv.flattened.is_none()
                 && other.flattened.is_none();
             let same = conv.shape == other.shape
@@ -602,7 +626,9 @@ impl Lowering<'_> {
     }
 
     fn push_copy(&mut self, lengths: &[usize], from: &[usize], to: &[usize], source: usize, target: usize) {
-        let axes = collapse(lengths, [from, to, to]);
+        let mut axes = collapse(lengths, [from, to, to]);
+        // With as many long axes as a copy takes, an innermost one of length 1 is too many.
+        axes.truncate(COPY_AXES);
         let mut copy = Copy { shape: [1; 6], in_strides: [0; 6], out_strides: [0; 6] };
         for (at, axis) in axes.iter().enumerate() {
             let at = at + 6 - axes.len();

@@ -59,6 +59,15 @@ impl Plan {
         (input_dies && conv.groups == 1).then_some(conv)
     }
 
+    /// Whether the first step can select between the two states that `locality` describes: it reads pixels, and
+    /// there is a player for each of them. (A Linear over a flattened picture reads one long row.)
+    pub fn can_mask(&self, locality: &Locality) -> bool {
+        self.masked_first_layer().is_some_and(|conv| {
+            let pixels = conv.sliding.input_rows();
+            locality.players.len() == pixels && locality.instance.len() == pixels * conv.cin
+        })
+    }
+
     fn input_read_after_first(&self, reads: &dyn Fn(&Step) -> bool) -> bool {
         // The buffer may be used again by a later value: only reads before the next write count.
         for step in &self.steps[1..] {

@@ -119,7 +119,14 @@ impl Making {
     }
 
     /// A convolution with random weights, of a size that keeps activations in hand.
-    pub fn conv(&mut self, sliding: Sliding, cin: usize, cout: usize, groups: usize, activation: Activation) -> Conv {
+    pub fn conv(
+        &mut self,
+        sliding: Sliding,
+        cin: usize,
+        cout: usize,
+        groups: usize,
+        activation: Activation,
+    ) -> Conv {
         let taps: usize = sliding.window.kernel.iter().product();
         let depth = taps * cin / groups;
         let weight = self.weight(depth * cout, 1.0 / (depth as f32).sqrt());

@@ -1,4 +1,5 @@
-//! A plan executed by plain loops in f64: slow, and meant to be obviously correct. The engines are compared with it.
+//! A plan executed by plain loops in f64: slow, and meant to be obviously correct. The engines are
+//! compared with it.
 
 use whybox::model::{BinaryKind, PoolKind, ReduceKind};
 use whybox::plan::{Binary, Conv, Copy, Kernel, Operand, Plan, Pool, Reduce, Softmax, Step, View};
@@ -42,7 +43,8 @@ fn run_step(plan: &Plan, step: &Step, buffers: &mut [Vec<f32>]) {
     let weight = |id: usize, index: usize| f64::from(plan.weights[id].data[index]);
     let out = step.output;
     let buffer = &mut buffers[out.buffer];
-    let mut put = |row: usize, channel: usize, x: f64| buffer[out.offset + row * out.stride + channel] = x as f32;
+    let mut put =
+        |row: usize, channel: usize, x: f64| buffer[out.offset + row * out.stride + channel] = x as f32;
     let act = |activation: whybox::model::Activation, x: f64| f64::from(activation.apply(x as f32));
     match &step.kernel {
         Kernel::Conv(conv) => {

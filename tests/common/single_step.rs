@@ -114,7 +114,14 @@ impl SingleStep {
     }
 
     /// Ends with the step; the output has `rows` rows of `channels`, `gap` elements apart.
-    pub fn finish(mut self, kernel: Kernel, inputs: &[View], rows: usize, channels: usize, gap: usize) -> Plan {
+    pub fn finish(
+        mut self,
+        kernel: Kernel,
+        inputs: &[View],
+        rows: usize,
+        channels: usize,
+        gap: usize,
+    ) -> Plan {
         let output = View { buffer: 1, offset: gap, stride: channels + gap };
         let len = gap + rows * (channels + gap);
         let background = self.operand(1, len, 0);
@@ -133,7 +140,10 @@ impl SingleStep {
             output: whole,
             outputs: len,
             buffers: vec![self.input_len, len],
-            steps: vec![step("background", fill, &[background], whole), step("under test", kernel, inputs, output)],
+            steps: vec![
+                step("background", fill, &[background], whole),
+                step("under test", kernel, inputs, output),
+            ],
             weights: self.weights,
         }
     }

@@ -59,7 +59,7 @@ pub struct ImageArgs {
     #[arg(long, value_name = "NAME_OR_INDEX", conflicts_with = "top")]
     class: Vec<String>,
     /// Explain the K highest outputs
-    #[arg(long, value_name = "K", default_value_t = 3, value_parser = at_least_one)]
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = at_least_one)]
     top: usize,
     /// What is explained: probabilities, logits, or a node's name (probabilities for classification)
     #[arg(long, value_name = "WHAT")]

@@ -23,7 +23,10 @@ pub(crate) struct Extent {
 impl Extent {
     /// `rows` rows of `channels` elements.
     fn rows(view: View, rows: usize, channels: usize) -> Self {
-        let end = view.offset.saturating_add(rows.saturating_sub(1).saturating_mul(view.stride)).saturating_add(channels);
+        let end = view
+            .offset
+            .saturating_add(rows.saturating_sub(1).saturating_mul(view.stride))
+            .saturating_add(channels);
         // A single row is contiguous whatever its stride.
         let stride = if rows <= 1 { channels } else { view.stride };
         Extent { buffer: view.buffer, start: view.offset, end, stride, channels }
@@ -31,13 +34,21 @@ impl Extent {
 
     /// Strided axes: one row if they visit every element from first to last.
     fn axes(view: View, shape: &[usize], strides: &[usize]) -> Self {
-        let last = shape.iter().zip(strides).fold(0usize, |sum, (n, stride)| {
-            sum.saturating_add(n.saturating_sub(1).saturating_mul(*stride))
-        });
+        let last = shape
+            .iter()
+            .zip(strides)
+            .fold(0usize, |sum, (n, stride)| sum.saturating_add(n.saturating_sub(1).saturating_mul(*stride)));
         let span = last.saturating_add(1);
-        let visited: usize = shape.iter().zip(strides).filter(|(_, stride)| **stride > 0).map(|(n, _)| n).product();
+        let visited: usize =
+            shape.iter().zip(strides).filter(|(_, stride)| **stride > 0).map(|(n, _)| n).product();
         let row = if visited == span { span } else { 0 };
-        Extent { buffer: view.buffer, start: view.offset, end: view.offset.saturating_add(span), stride: row, channels: row }
+        Extent {
+            buffer: view.buffer,
+            start: view.offset,
+            end: view.offset.saturating_add(span),
+            stride: row,
+            channels: row,
+        }
     }
 
     /// Whether every element of `other` belongs to this extent. May say no where the answer is yes.
@@ -169,7 +180,11 @@ fn constants(plan: &Plan, step: &Step) -> Result<()> {
     let window = |sliding: &Sliding| {
         let window = &sliding.window;
         let zero = [window.kernel, window.stride, window.dilation, sliding.input, sliding.output];
-        if zero.iter().flatten().any(|&n| n == 0) { Err(broken(step, "a size of the window is 0")) } else { Ok(()) }
+        if zero.iter().flatten().any(|&n| n == 0) {
+            Err(broken(step, "a size of the window is 0"))
+        } else {
+            Ok(())
+        }
     };
     match &step.kernel {
         Kernel::Conv(conv) => {
@@ -198,7 +213,8 @@ fn constants(plan: &Plan, step: &Step) -> Result<()> {
 
 /// Elements of a constant operand up to the last that is read.
 fn constant_len(binary: &Binary) -> usize {
-    let last: usize = binary.shape.iter().zip(binary.b_strides).map(|(n, stride)| n.saturating_sub(1) * stride).sum();
+    let last: usize =
+        binary.shape.iter().zip(binary.b_strides).map(|(n, stride)| n.saturating_sub(1) * stride).sum();
     last + 1
 }
 

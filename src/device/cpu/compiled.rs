@@ -47,13 +47,19 @@ pub(crate) trait Executable: Send + Sync {
     /// Computes some panels of the step on a tile of samples.
     ///
     /// # Safety
-    /// The operands are those of the step: their rows lie where the plan's views say, within memory that lives
-    /// and that no other thread writes, or reads where this step writes. ([`check`](super::check) has compared views with buffers.)
+    /// The operands are those of the step: their rows lie where the plan's views say, within memory
+    /// that lives and that no other thread writes, or reads where this step writes.
+    /// ([`check`](super::check) has compared views with buffers.)
     unsafe fn run(&self, level: Level, operands: &Operands, panels: Range<usize>, work: &mut Workspace);
 }
 
 /// Compiles a step; `forced` overrides the choice of a convolution's kernel where that is possible.
-pub(crate) fn compile(level: Level, plan: &Plan, kernel: &Kernel, forced: Option<ConvKernel>) -> Box<dyn Executable> {
+pub(crate) fn compile(
+    level: Level,
+    plan: &Plan,
+    kernel: &Kernel,
+    forced: Option<ConvKernel>,
+) -> Box<dyn Executable> {
     match kernel {
         Kernel::Conv(conv) => {
             let choice = forced.filter(|&kernel| is_possible(conv, kernel)).unwrap_or_else(|| select(conv));

@@ -51,7 +51,8 @@ struct Rowwise<'a> {
     operands: &'a Operands,
 }
 
-/// Output pixels `x..x + pixels` of row `y` of a sample, with the taps that lie inside the picture for all of them.
+/// Output pixels `x..x + pixels` of row `y` of a sample, with the taps that lie inside the picture for
+/// all of them.
 struct Span {
     sample: usize,
     y: usize,

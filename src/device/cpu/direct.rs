@@ -1,5 +1,5 @@
-//! Convolution as a product over addresses: no copy of the input, any stride, dilation and number of groups.
-//! A Linear or 1×1 convolution is the case of one tap.
+//! Convolution as a product over addresses: no copy of the input, any stride, dilation and number of
+//! groups. A Linear or 1×1 convolution is the case of one tap.
 
 use std::ops::Range;
 
@@ -9,7 +9,8 @@ use super::product::{MR, Packed, Product};
 use super::simd::Level;
 use crate::plan::{Conv, Plan, Sliding};
 
-/// Rows that go through all panels together: their inputs stay in the second cache while each panel is read once.
+/// Rows that go through all panels together: their inputs stay in the second cache while each panel is
+/// read once.
 const BLOCK_ROWS: usize = 16 * MR;
 
 /// The same where the weights are too large for the second cache.
@@ -43,7 +44,7 @@ impl Direct {
 
 /// The bias of a convolution, or nothing.
 pub(crate) fn bias(plan: &Plan, conv: &Conv) -> Vec<f32> {
-    conv.bias.map_or_else(Vec::new, |bias| plan.weights[bias].data.to_vec())
+    conv.bias.map_or_else(Vec::new, |bias| plan.weights[bias].data[..conv.cout].to_vec())
 }
 
 impl Executable for Direct {
@@ -75,9 +76,9 @@ impl Executable for Direct {
             // SAFETY: channels of the group lie within the rows.
             let (input, output, residual) = unsafe {
                 (
-                    operands.input.from_channel(group * depth),
-                    operands.output.from_channel(group * channels),
-                    operands.second.filter(|_| conv.residual).map(|rows| rows.from_channel(group * channels)),
+                    operands.input.at_channel(group * depth),
+                    operands.output.at_channel(group * channels),
+                    operands.second.filter(|_| conv.residual).map(|rows| rows.at_channel(group * channels)),
                 )
             };
             for first in (0..total).step_by(self.block_rows) {
@@ -137,7 +138,8 @@ impl Cursor {
 /// Writes `[tiles, taps, MR]` addresses of what each output row reads.
 ///
 /// # Safety
-/// `rows` are output rows of the tile's samples; `input` is a view of the window's input; `zeros` is as long as a row.
+/// `rows` are output rows of the tile's samples; `input` is a view of the window's input; `zeros` is as
+/// long as a row.
 unsafe fn input_addresses(
     sliding: &Sliding,
     input: Rows,

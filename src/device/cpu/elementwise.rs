@@ -14,7 +14,7 @@ pub(crate) struct Scaled {
     rows: usize,
     channels: usize,
     /// Scale and shift.
-    line: Option<(Arc<[f32]>, Arc<[f32]>)>,
+    line: Option<[Arc<[f32]>; 2]>,
     activation: Activation,
 }
 
@@ -30,7 +30,7 @@ impl Scaled {
         Scaled {
             rows: affine.rows,
             channels: affine.channels,
-            line: Some((constant(affine.scale), constant(affine.shift))),
+            line: Some([constant(affine.scale), constant(affine.shift)]),
             activation: affine.activation,
         }
     }
@@ -62,7 +62,7 @@ impl Job for Scaling<'_> {
                     // SAFETY: both rows, scale and shift have `left` elements from `channel` on.
                     unsafe {
                         let mut x = simd.load_upto(self.operands.input.row(sample, row).add(channel), left);
-                        if let Some((scale, shift)) = line {
+                        if let Some([scale, shift]) = line {
                             let scale = simd.load_upto(scale.as_ptr().add(channel), left);
                             let shift = simd.load_upto(shift.as_ptr().add(channel), left);
                             x = simd.mul_add(x, scale, shift);
@@ -112,7 +112,8 @@ struct Pairing<'a> {
 impl Job for Pairing<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
-        let Binary { kind, shape, a_strides, b_strides, out_strides, swapped, activation, .. } = self.step.binary;
+        let Binary { kind, shape, a_strides, b_strides, out_strides, swapped, activation, .. } =
+            self.step.binary;
         for sample in 0..self.operands.samples {
             // SAFETY: first elements of a sample's operands; a constant is the same for all samples.
             let (a, b, out) = unsafe {
@@ -128,7 +129,8 @@ impl Job for Pairing<'_> {
                 for i1 in 0..shape[1] {
                     for i2 in 0..shape[2] {
                         let start = |strides: [usize; 4]| i0 * strides[0] + i1 * strides[1] + i2 * strides[2];
-                        // SAFETY: the largest index lies within the operand: checked when the plan was compiled.
+                        // SAFETY: the largest index lies within the operand: checked when the plan was
+                        // compiled.
                         unsafe {
                             let line = Line {
                                 a: a.add(start(a_strides)),
@@ -216,7 +218,8 @@ impl Executable for Copy {
                 }
                 let (source_stride, target_stride) = (self.in_strides[5], self.out_strides[5]);
                 for i in 0..self.shape[5] {
-                    // SAFETY: the largest index lies within the operand: checked when the plan was compiled.
+                    // SAFETY: the largest index lies within the operand: checked when the plan was
+                    // compiled.
                     unsafe { *to.add(target + i * target_stride) = *from.add(source + i * source_stride) };
                 }
             }

@@ -1,12 +1,12 @@
 //! Where values live while a chunk goes through the network.
 //!
-//! Steps are grouped in *segments*; within a segment, a thread takes a *tile* of samples through all steps, so that what
-//! one step writes is still in the cache when the next reads it. Values that are made and used within one segment
-//! live in the thread's own memory, which all tiles use again; values that cross segments have a place for each sample
-//! of the chunk.
+//! Steps are grouped in *segments*; within a segment, a thread takes a *tile* of samples through all
+//! steps, so that what one step writes is still in the cache when the next reads it. Values that are
+//! made and used within one segment live in the thread's own memory, which all tiles use again; values
+//! that cross segments have a place for each sample of the chunk.
 //!
-//! Values are found by following reads back to the writes that they may see: buffers of a plan are shared by values
-//! that do not live at the same time.
+//! Values are found by following reads back to the writes that they may see: buffers of a plan are
+//! shared by values that do not live at the same time.
 
 use std::ops::Range;
 
@@ -68,7 +68,7 @@ impl Layout {
             entry.1 |= entry.0 != segment;
         };
         visit(values.input, 0);
-        visit(values.output, segments.len());
+        visit(values.output, segments.len().max(1));
         for (step, _) in steps.iter().enumerate() {
             for &value in values.reads[step].iter().chain([&values.writes[step]]) {
                 visit(value, segment_of(step));
@@ -83,7 +83,8 @@ impl Layout {
             }
         }
 
-        let place = |value: usize, buffer: BufferId| Place { shared: crosses[value].is_some_and(|c| c.1), buffer };
+        let place =
+            |value: usize, buffer: BufferId| Place { shared: crosses[value].is_some_and(|c| c.1), buffer };
         let mut layout = Layout {
             input: place(values.input, input.buffer),
             output: place(values.output, output.buffer),
@@ -99,8 +100,11 @@ impl Layout {
         grow(layout.input, &input, 0, &mut layout);
         grow(layout.output, &output, segments.len().saturating_sub(1), &mut layout);
         for (step, Accesses { reads, write }) in steps.iter().enumerate() {
-            let places: Vec<_> =
-                values.reads[step].iter().zip(reads).map(|(&value, extent)| place(value, extent.buffer)).collect();
+            let places: Vec<_> = values.reads[step]
+                .iter()
+                .zip(reads)
+                .map(|(&value, extent)| place(value, extent.buffer))
+                .collect();
             for (place, extent) in places.iter().zip(reads) {
                 grow(*place, extent, segment_of(step), &mut layout);
             }
@@ -154,7 +158,12 @@ impl Values {
         let roots: Vec<usize> = (0..values.parents.len()).map(|access| values.root(access)).collect();
         values.input = roots[values.input];
         values.output = roots[values.output];
-        values.reads.iter_mut().flatten().chain(&mut values.writes).for_each(|access| *access = roots[*access]);
+        values
+            .reads
+            .iter_mut()
+            .flatten()
+            .chain(&mut values.writes)
+            .for_each(|access| *access = roots[*access]);
         values
     }
 
@@ -174,7 +183,8 @@ impl Values {
         access
     }
 
-    /// A read: joined with every write that it may see, newest first, until one covers it, or several side by side do.
+    /// A read: joined with every write that it may see, newest first, until one covers it, or several
+    /// side by side do.
     fn read(&mut self, extent: &Extent, visible: &[(usize, Extent)]) -> usize {
         let access = self.fresh();
         let mut columns = vec![false; extent.channels];

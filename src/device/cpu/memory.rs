@@ -63,7 +63,8 @@ impl Rows {
     /// Address of a row.
     ///
     /// # Safety
-    /// The row lies within the view that was checked when the plan was compiled, and the sample within the tile.
+    /// The row lies within the view that was checked when the plan was compiled, and the sample within
+    /// the tile.
     #[inline(always)]
     pub unsafe fn row(&self, sample: usize, row: usize) -> *mut f32 {
         // SAFETY: within the buffer, by the caller's promise.
@@ -74,7 +75,7 @@ impl Rows {
     ///
     /// # Safety
     /// `channel` is at most the number of channels of the view.
-    pub unsafe fn from_channel(self, channel: usize) -> Self {
+    pub unsafe fn at_channel(self, channel: usize) -> Self {
         // SAFETY: within row 0, by the caller's promise.
         Rows { base: unsafe { self.base.add(channel) }, ..self }
     }

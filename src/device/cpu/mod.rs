@@ -1,12 +1,12 @@
 //! The native engine for processors.
 //!
-//! A plan's steps are compiled once: weights are packed, kernels chosen ([`select`]). Then chunks of samples run
-//! through them, in tiles that stay in a core's cache ([`tiling`], [`layout`]), on kernels that are written once for
-//! all instruction sets ([`simd`]).
+//! A plan's steps are compiled once: weights are packed, kernels chosen (`select`). Then chunks of
+//! samples run through them, in tiles that stay in a core's cache (`tiling`, `layout`), on kernels
+//! that are written once for all instruction sets (`simd`).
 //!
-//! **Reproducibility.** For a machine (its instruction set) and a network, an output is the same bits whatever the number of rows,
-//! the chunk size, the number of threads and the form of the first layer: the order of additions for an
-//! element depends on the layer's shape only.
+//! **Reproducibility.** For a machine (its instruction set) and a network, an output is the same bits
+//! whatever the number of rows, the chunk size, the number of threads and the form of the first layer:
+//! the order of additions for an element depends on the layer's shape only.
 
 mod check;
 mod compiled;
@@ -71,8 +71,8 @@ impl Cpu {
         CpuNetwork::new(self.level, plan, None)
     }
 
-    /// As [`load`](Cpu::load), with convolutions on a kernel of the caller's choice where it can run them: for
-    /// tests and benchmarks.
+    /// As [`load`](Cpu::load), with convolutions on a kernel of the caller's choice where it can run
+    /// them: for tests and benchmarks.
     ///
     /// # Errors
     /// As [`load`](Cpu::load).
@@ -85,5 +85,8 @@ impl Cpu {
 fn model_name() -> String {
     let told = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = told.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    line.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().replace("(R)", "").replace("(TM)", ""))
+    line.map_or_else(
+        || std::env::consts::ARCH.to_owned(),
+        |(_, name)| name.trim().replace("(R)", "").replace("(TM)", ""),
+    )
 }

@@ -12,7 +12,7 @@ use super::memory::{Aligned, Operands, Rows, Workspace};
 use super::padded::select;
 use super::select::ConvKernel;
 use super::simd::Level;
-use super::tiling::segments;
+use super::tiling::{TILES, segments};
 use crate::device::{Engine, RunOptions, RunReport, Sink};
 use crate::perturb::Expander;
 use crate::plan::{BufferId, FirstLayer, Locality, Plan, Schedule, View};
@@ -21,8 +21,15 @@ use crate::{Error, Result};
 /// Activations of a run take at most so many bytes unless the caller says otherwise.
 const DEFAULT_CAP_BYTES: u64 = 1 << 30;
 
-/// Samples of a chunk: enough for large weights to be read rarely, few enough for the first answers to come soon.
-const PREFERRED_ROWS: usize = 128;
+/// Samples of a chunk: enough for large weights to be read rarely, few enough for the first answers to
+/// come soon;
+const PREFERRED_ROWS: u64 = 128;
+
+/// more where a sample is little work, so that threads meet rarely: about so many multiply-adds to a chunk,
+const PREFERRED_MACS: u64 = 1 << 32;
+
+/// up to this many samples.
+const MOST_ROWS: u64 = 4096;
 
 /// A plan made ready for the processor.
 pub struct CpuNetwork {
@@ -62,6 +69,17 @@ struct Memory {
     responses: Vec<f32>,
 }
 
+impl Memory {
+    fn bytes(&self) -> u64 {
+        let thread = |thread: &Mutex<Thread>| {
+            let thread = lock(thread);
+            thread.own.len() + thread.work.scratch.len() + thread.work.partial.len()
+        };
+        let floats = self.shared.len() + self.threads.iter().map(thread).sum::<usize>();
+        (floats * size_of::<f32>()) as u64
+    }
+}
+
 /// What a thread has for itself.
 #[derive(Default)]
 struct Thread {
@@ -88,8 +106,8 @@ struct Chunk<'a> {
 #[derive(Clone, Copy)]
 struct Shared(*mut f32);
 
-// SAFETY: tasks of a segment touch disjoint samples, or, in a step over all samples, write disjoint channels and
-// read what no task writes; segments follow each other.
+// SAFETY: tasks of a segment touch disjoint samples, or, in a step over all samples, write disjoint
+// channels and read what no task writes; segments follow each other.
 unsafe impl Sync for Shared {}
 // SAFETY: as above; the memory outlives the chunk.
 unsafe impl Send for Shared {}
@@ -117,8 +135,8 @@ impl CpuNetwork {
     /// Evaluates `rows` rows of a perturbation and hands the responses to `sink` chunk by chunk, in order.
     ///
     /// # Errors
-    /// [`Error::Limits`] if a sample does not fit under the cap, [`Error::Parameter`] if the first layer cannot have the form that
-    /// the options ask for, and whatever `sink` returns.
+    /// [`Error::Limits`] if a sample does not fit under the cap, [`Error::Parameter`] if the first
+    /// layer cannot have the form that the options ask for, and whatever `sink` returns.
     pub fn run(
         &self,
         expander: &dyn Expander,
@@ -142,7 +160,8 @@ impl CpuNetwork {
         self.run_in(&mut memory, expander, rows, &RunOptions::default(), &mut |_, _| Ok(()))?;
         let mut profiles = Vec::new();
         for (number, (step, compiled)) in self.plan.steps.iter().zip(&self.steps).enumerate() {
-            let seconds = memory.threads.iter().filter_map(|thread| lock(thread).seconds.get(number).copied()).sum();
+            let seconds =
+                memory.threads.iter().filter_map(|thread| lock(thread).seconds.get(number).copied()).sum();
             let macs = step.macs * rows as u64;
             profiles.push(StepProfile { step: step.name.clone(), kernel: compiled.name(), seconds, macs });
         }
@@ -178,18 +197,30 @@ impl CpuNetwork {
         }
         let locality = locality.filter(|_| schedule.first_layer == FirstLayer::Masked);
 
+        if memory.bytes() > options.memory_bytes.unwrap_or(DEFAULT_CAP_BYTES) {
+            // A run before had a larger cap.
+            *memory = Memory::default();
+        }
         let threads = rayon::current_num_threads();
         memory.threads.resize_with(threads.max(memory.threads.len()), Mutex::default);
         memory.shared.reserve(self.layout.shared_floats() * schedule.chunk_rows);
         let shared = Shared(memory.shared.as_mut_slice().as_mut_ptr());
         for range in schedule.chunks() {
-            let chunk = Chunk { rows: range.clone(), expander, locality, largest_tile, shared, threads: &memory.threads };
-            for (number, segment) in self.segments.iter().enumerate() {
-                self.run_segment(&chunk, number, segment);
-            }
-            if self.segments.is_empty() {
+            let chunk = Chunk {
+                rows: range.clone(),
+                expander,
+                locality,
+                largest_tile,
+                shared,
+                threads: &memory.threads,
+            };
+            if self.segments.first().is_none_or(|segment| segment.tile.is_none()) {
+                // No tile will write the inputs; they lie in the chunk's memory (see `Layout`).
                 let own = std::ptr::null_mut();
                 self.fill(&chunk, Tile { first: 0, samples: range.len(), segment: 0, own });
+            }
+            for (number, segment) in self.segments.iter().enumerate() {
+                self.run_segment(&chunk, number, segment);
             }
             self.collect(&chunk, &mut memory.responses);
             sink(range, &memory.responses)?;
@@ -205,10 +236,9 @@ impl CpuNetwork {
         options: &RunOptions,
     ) -> Result<(Schedule, usize)> {
         let cap = options.memory_bytes.unwrap_or(DEFAULT_CAP_BYTES);
-        let tiles = [64, 16, 4, 1];
         // Threads' memory may take half of the cap, the chunk's the rest.
         let fits = |&&tile: &&usize| self.thread_bytes(tile) <= cap / 2;
-        let largest = tiles.iter().find(fits).copied().unwrap_or(1);
+        let largest = TILES.iter().rev().find(fits).copied().unwrap_or(1);
         let left = cap.saturating_sub(self.thread_bytes(largest));
         // `Schedule` counts all activation buffers; of these only the chunk's exist once for each sample.
         let float = size_of::<f32>() as u64;
@@ -216,7 +246,8 @@ impl CpuNetwork {
         let needed = float * (self.layout.shared_floats() + self.plan.outputs).max(1) as u64;
         let scaled = u128::from(left) * u128::from(counted) / u128::from(needed);
         let scaled = u64::try_from(scaled).unwrap_or(u64::MAX);
-        let schedule = Schedule::new(&self.plan, rows, locality, 1, scaled, u64::MAX, PREFERRED_ROWS)?;
+        let preferred = (PREFERRED_MACS / self.plan.macs().max(1)).clamp(PREFERRED_ROWS, MOST_ROWS) as usize;
+        let schedule = Schedule::new(&self.plan, rows, locality, 1, scaled, u64::MAX, preferred)?;
         Ok((schedule, largest))
     }
 
@@ -302,8 +333,8 @@ impl CpuNetwork {
     ) {
         let start = Instant::now();
         let operands = self.operands(chunk, tile, step);
-        // SAFETY: `check` has compared the step's views with its buffers; `operands` places these in memory that
-        // is as large (`Layout`) and that other tasks do not touch (see `Shared`).
+        // SAFETY: `check` has compared the step's views with its buffers; `operands` places these in
+        // memory that is as large (`Layout`) and that other tasks do not touch (see `Shared`).
         unsafe { self.steps[step].run(self.level, &operands, panels, work) };
         seconds[step] += start.elapsed().as_secs_f64();
     }
@@ -325,7 +356,8 @@ impl CpuNetwork {
         let len = self.plan.input_layout.len();
         let rows = self.rows(chunk, tile, self.layout.input, self.plan.input);
         for sample in 0..tile.samples {
-            // SAFETY: `check` has found the input within its buffer; no other task touches the tile's samples.
+            // SAFETY: `check` has found the input within its buffer; no other task touches the tile's
+            // samples.
             let input = unsafe { std::slice::from_raw_parts_mut(rows.row(sample, 0), len) };
             let row = chunk.rows.start + tile.first + sample;
             match chunk.locality {
@@ -341,7 +373,8 @@ impl CpuNetwork {
         let rows = self.rows(chunk, tile, self.layout.output, self.plan.output);
         responses.clear();
         for sample in 0..chunk.rows.len() {
-            // SAFETY: the output lies in the chunk's memory (it is read after the last segment), which no task touches now.
+            // SAFETY: the output lies in the chunk's memory (it is read after the last segment), which
+            // no task touches now.
             responses.extend_from_slice(unsafe {
                 std::slice::from_raw_parts(rows.row(sample, 0), self.plan.outputs)
             });
@@ -351,9 +384,8 @@ impl CpuNetwork {
     fn operands(&self, chunk: &Chunk<'_>, tile: Tile, step: usize) -> Operands {
         let views = &self.plan.steps[step];
         let places = &self.layout.reads[step];
-        let input = |index: usize| {
-            Some(self.rows(chunk, tile, *places.get(index)?, *views.inputs.get(index)?))
-        };
+        let input =
+            |index: usize| Some(self.rows(chunk, tile, *places.get(index)?, *views.inputs.get(index)?));
         let output = self.rows(chunk, tile, self.layout.writes[step], views.output);
         // Every step has a first input: checked when the plan was compiled.
         Operands { samples: tile.samples, input: input(0).unwrap_or(output), second: input(1), output }
@@ -371,7 +403,8 @@ impl CpuNetwork {
             let lens = &self.layout.own[tile.segment];
             (tile.own, lens[place.buffer], offset(lens, place.buffer) * tile.samples)
         };
-        // SAFETY: the memory has room for all buffers of all samples, and the view starts within its buffer.
+        // SAFETY: the memory has room for all buffers of all samples, and the view starts within its
+        // buffer.
         let base = unsafe { memory.add(skip + view.offset) };
         Rows { base, sample, stride: view.stride }
     }

@@ -1,5 +1,6 @@
-//! Convolution of a picture with few channels: the picture is copied once into a padded one, where the pixels of a row
-//! of the window are contiguous. So a 7×7 window over 3 channels is 7 taps of 21 floats instead of 49 taps of 3.
+//! Convolution of a picture with few channels: the picture is copied once into a padded one, where the
+//! pixels of a row of the window are contiguous. So a 7×7 window over 3 channels is 7 taps of 21 floats
+//! instead of 49 taps of 3.
 //!
 //! The copy is also the place where a masked first layer selects instance or baseline.
 
@@ -38,7 +39,8 @@ impl Padded {
         let weight = &plan.weights[conv.weight].data;
         let window = &conv.sliding.window;
         let depth = window.kernel[1] * conv.cin;
-        let weights = Packed::new(level, [1, window.kernel[0], depth, conv.cout], |_, k, o| weight[k * conv.cout + o]);
+        let weights =
+            Packed::new(level, [1, window.kernel[0], depth, conv.cout], |_, k, o| weight[k * conv.cout + o]);
         let picture = [
             (conv.sliding.output[0] - 1) * window.stride[0] + (window.kernel[0] - 1) * window.dilation[0] + 1,
             (conv.sliding.output[1] - 1) * window.stride[1] + window.kernel[1],
@@ -49,8 +51,8 @@ impl Padded {
     /// The step on rows `first_row..` of a run whose input is described by `locality` and stored nowhere.
     ///
     /// # Safety
-    /// As [`Executable::run`], but that `operands.input` is not read; `locality` fits the input's shape and has
-    /// the rows.
+    /// As [`Executable::run`], but that `operands.input` is not read; `locality` fits the input's shape
+    /// and has the rows.
     pub unsafe fn run_masked(
         &self,
         level: Level,
@@ -147,14 +149,18 @@ impl Padded {
                 to.copy_from_slice(from);
             } else {
                 for (pixel, to) in to.chunks_exact_mut(cin).enumerate() {
-                    to.copy_from_slice(std::slice::from_raw_parts(operands.input.row(sample, first + pixel), cin));
+                    to.copy_from_slice(std::slice::from_raw_parts(
+                        operands.input.row(sample, first + pixel),
+                        cin,
+                    ));
                 }
             }
         }
     }
 }
 
-/// Writes pixels `first..` of row `row` of a run: instance where the pixel's player is present, else baseline.
+/// Writes pixels `first..` of row `row` of a run: instance where the pixel's player is present, else
+/// baseline.
 pub(crate) fn select(locality: &Locality, row: usize, channels: usize, first: usize, to: &mut [f32]) {
     let pixels = to.len() / channels;
     let players = &locality.players[first..first + pixels];

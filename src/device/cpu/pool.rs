@@ -31,7 +31,8 @@ fn inside(pool: &Pool, axis: usize, at: usize) -> (Range<usize>, usize) {
     let (before, input) = (window.pads[axis], pool.sliding.input[axis]);
     let first = before.saturating_sub(start).div_ceil(dilation).min(kernel);
     let end = (input + before).saturating_sub(start).div_ceil(dilation).min(kernel);
-    let padded = (input + before + window.pads[axis + 2]).saturating_sub(start).div_ceil(dilation).min(kernel);
+    let padded =
+        (input + before + window.pads[axis + 2]).saturating_sub(start).div_ceil(dilation).min(kernel);
     (first..end.max(first), padded)
 }
 
@@ -63,7 +64,11 @@ impl Job for Pooling<'_> {
                                     let row = self.operands.input.row(sample, iy * sliding.input[1] + ix);
                                     simd.load_upto(row.add(channel), left)
                                 };
-                                result = if max { simd.max(result, tap) } else { simd.add(result, tap) };
+                                result = if max {
+                                    simd.keep_nan(result, simd.max(result, tap))
+                                } else {
+                                    simd.add(result, tap)
+                                };
                             }
                         }
                         if !max {

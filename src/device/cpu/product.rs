@@ -1,11 +1,12 @@
 //! The matrix product under convolutions: rows given by address, weights packed in panels.
 //!
-//! `out[r, o] = act(Σ_{t,i} rows[r][t][i] · w[t, i, o] + bias[o] (+ residual[r, o]))`. For each tap `t`, each row `r`
-//! is an address of `depth` contiguous floats (a pixel's channels, or zeros outside the picture), so that
-//! convolutions need no copy of their input. [`MR`] rows by up to four vectors of output channels are summed in registers.
+//! `out[r, o] = act(Σ_{t,i} rows[r][t][i] · w[t, i, o] + bias[o] (+ residual[r, o]))`. For each tap
+//! `t`, each row `r` is an address of `depth` contiguous floats (a pixel's channels, or zeros outside
+//! the picture), so that convolutions need no copy of their input. [`MR`] rows by up to four vectors of
+//! output channels are summed in registers.
 //!
-//! The order of additions for an element depends on the weights' shape only: not on the number of rows, nor on their place
-//! in a block. So results do not change with the number of samples or threads.
+//! The order of additions for an element depends on the weights' shape only: not on the number of rows,
+//! nor on their place in a block. So results do not change with the number of samples or threads.
 
 use std::ops::Range;
 
@@ -16,8 +17,8 @@ use crate::model::Activation;
 /// Rows of a register tile.
 pub(crate) const MR: usize = 6;
 
-/// Most multiply-adds for one element in one pass: a panel of this depth stays in a 48 KiB cache of the first level beside the rows,
-/// or streams well from the second.
+/// Most multiply-adds for one element in one pass: the panel streams from the second cache, the rows of
+/// a tile stay in the first.
 pub(crate) const PASS_DEPTH: usize = 512;
 
 /// Most output channels of a tile.
@@ -41,8 +42,8 @@ struct Pass {
     channels: Range<usize>,
 }
 
-/// Weights in the order in which the product reads them: `[matrices][panels][taps · depth][vectors · LANES]`,
-/// missing output channels 0.
+/// Weights in the order in which the product reads them: `[matrices][panels][taps · depth][vectors ·
+/// LANES]`, missing output channels 0.
 pub(crate) struct Packed {
     data: Aligned,
     panels: Vec<Panel>,
@@ -197,7 +198,8 @@ impl Job for Product<'_> {
                 let k = pass.taps.start * weights.depth + pass.channels.start;
                 for tile in 0..tiles {
                     let rows = tile * MR..((tile + 1) * MR).min(self.outputs.len());
-                    let residuals = if self.residuals.is_empty() { &[] } else { &self.residuals[rows.clone()] };
+                    let residuals =
+                        if self.residuals.is_empty() { &[] } else { &self.residuals[rows.clone()] };
                     let tile = Tile {
                         inputs: self.inputs[(tile * weights.taps + pass.taps.start) * MR..].as_ptr(),
                         taps: pass.taps.len(),
@@ -241,8 +243,8 @@ impl Tile<'_> {
     unsafe fn run<S: Simd, const NV: usize>(&self, simd: S) {
         let lanes = S::LANES;
         let mut sums = [[simd.splat(0.0); NV]; MR];
-        // SAFETY (whole body): rows of `depth` floats at each address, a panel of taps · depth · NV · LANES floats,
-        // MR · NV · LANES partial sums, `columns` outputs, residuals and biases.
+        // SAFETY (whole body): rows of `depth` floats at each address, a panel of taps · depth · NV ·
+        // LANES floats, MR · NV · LANES partial sums, `columns` outputs, residuals and biases.
         unsafe {
             if !self.first_pass {
                 for (i, row) in sums.iter_mut().enumerate() {
@@ -253,7 +255,8 @@ impl Tile<'_> {
             } else if !self.bias.is_empty() {
                 for j in 0..NV {
                     let left = self.columns.saturating_sub(j * lanes);
-                    let bias = simd.load_upto(self.bias.as_ptr().add(self.column + (j * lanes).min(self.columns)), left);
+                    let bias = simd
+                        .load_upto(self.bias.as_ptr().add(self.column + (j * lanes).min(self.columns)), left);
                     for row in &mut sums {
                         row[j] = bias;
                     }
@@ -311,8 +314,12 @@ impl Tile<'_> {
             // Matched here, not for each vector.
             match self.activation {
                 Activation::Relu => each(sums, |x| simd.activate(Activation::Relu, x)),
-                Activation::Clip { low, high } => each(sums, |x| simd.activate(Activation::Clip { low, high }, x)),
-                Activation::LeakyRelu { slope } => each(sums, |x| simd.activate(Activation::LeakyRelu { slope }, x)),
+                Activation::Clip { low, high } => {
+                    each(sums, |x| simd.activate(Activation::Clip { low, high }, x))
+                }
+                Activation::LeakyRelu { slope } => {
+                    each(sums, |x| simd.activate(Activation::LeakyRelu { slope }, x))
+                }
                 Activation::Identity | Activation::Sigmoid | Activation::Tanh => {}
             }
             let outputs = self.outputs.as_ptr();

@@ -39,8 +39,8 @@ impl Job for Reducing<'_> {
         };
         let join = |total, x| match kind {
             ReduceKind::Mean | ReduceKind::Sum => simd.add(total, x),
-            ReduceKind::Max => simd.max(total, x),
-            ReduceKind::Min => simd.min(total, x),
+            ReduceKind::Max => simd.keep_nan(total, simd.max(total, x)),
+            ReduceKind::Min => simd.keep_nan(total, simd.min(total, x)),
         };
         for sample in 0..self.operands.samples {
             for o in 0..outer {

@@ -1,4 +1,5 @@
-//! Which kernel a convolution runs on: a function of its shape only, so that results do not depend on the run.
+//! Which kernel a convolution runs on: a function of its shape only, so that results do not depend on
+//! the run.
 
 use crate::plan::Conv;
 
@@ -18,10 +19,12 @@ pub enum ConvKernel {
 /// Up to so many input channels, a tap is too short a pass: rows of taps of a padded picture are longer.
 const FEW_CHANNELS: usize = 16;
 
-/// Winograd pays from so many input and output channels on: below, its transformations cost more than the products that they save.
+/// Winograd pays from so many input and output channels on: below, its transformations cost more than
+/// the products that they save.
 const WINOGRAD_CHANNELS: [usize; 2] = [16, 8];
 
-/// Winograd pays where it leaves at most one of so many products; 4 at best, fewer where tiles hang over the edge.
+/// Winograd pays where it leaves at most one of so many products; 4 at best, fewer where tiles hang
+/// over the edge.
 const WINOGRAD_SAVING: usize = 2;
 
 /// Picks the fastest kernel, as measured over 3×3 windows of 4 … 56 pixels and 8 … 256 channels.
@@ -51,7 +54,10 @@ pub fn is_possible(conv: &Conv, kernel: ConvKernel) -> bool {
         ConvKernel::Padded => conv.groups == 1 && window.dilation[1] == 1,
         ConvKernel::Direct => true,
         ConvKernel::Winograd => {
-            conv.groups == 1 && window.kernel == [3, 3] && window.stride == [1, 1] && window.dilation == [1, 1]
+            conv.groups == 1
+                && window.kernel == [3, 3]
+                && window.stride == [1, 1]
+                && window.dilation == [1, 1]
         }
     }
 }
@@ -62,7 +68,15 @@ mod tests {
     use crate::model::{Activation, Window};
     use crate::plan::Sliding;
 
-    fn conv(cin: usize, cout: usize, groups: usize, size: usize, kernel: usize, stride: usize, dilation: usize) -> Conv {
+    fn conv(
+        cin: usize,
+        cout: usize,
+        groups: usize,
+        size: usize,
+        kernel: usize,
+        stride: usize,
+        dilation: usize,
+    ) -> Conv {
         let pad = dilation * (kernel / 2);
         let output = (size + 2 * pad - dilation * (kernel - 1) - 1) / stride + 1;
         Conv {
@@ -100,7 +114,7 @@ mod tests {
             ("grouped", conv(64, 64, 4, 56, 3, 1, 1), Direct),
             ("1×1", conv(64, 256, 1, 56, 1, 1, 1), Direct),
             ("1×1 over few channels", conv(3, 8, 1, 56, 1, 1, 1), Direct),
-            ("tiny picture", conv(64, 64, 1, 3, 3, 1, 1), Direct),
+            ("2 × 2 pixels", conv(64, 64, 1, 2, 3, 1, 1), Direct),
             ("5 × 5 pixels", conv(64, 64, 1, 5, 3, 1, 1), Direct),
             ("6 × 6 pixels", conv(64, 64, 1, 6, 3, 1, 1), Winograd),
             ("few outputs", conv(64, 4, 1, 56, 3, 1, 1), Direct),

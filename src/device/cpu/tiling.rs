@@ -1,8 +1,9 @@
 //! How many samples a thread takes through which steps.
 //!
-//! Two wishes pull in opposite directions: activations of a tile should stay in the second cache (few samples), and weights that do not
-//! stay there should be read for many samples at once. Early layers of a network have large activations and small
-//! weights, late layers the opposite, so a plan falls into segments of growing tiles.
+//! Two wishes pull in opposite directions: activations of a tile should stay in the second cache (few
+//! samples), and weights that do not stay there should be read for many samples at once. Early layers
+//! of a network have large activations and small weights, late layers the opposite, so a plan falls
+//! into segments of growing tiles.
 
 use super::compiled::Executable;
 use super::layout::Segment;
@@ -18,9 +19,11 @@ const RESIDENT_BYTES: usize = 1 << 19;
 /// Multiply-adds that a core does while it reads a byte of weights from beyond its caches, with a margin.
 const MACS_PER_BYTE: u64 = 32;
 
-/// Largest tile, and the most that steps with small weights ask for.
-const LARGEST: usize = 64;
-const COMFORTABLE: usize = 16;
+/// Sizes of tiles, ascending.
+pub(crate) const TILES: [usize; 5] = [1, 4, 16, 64, 256];
+
+/// A tile of more samples than this does not read weights noticeably less often.
+const AMORTISED: usize = 64;
 
 /// Weights from so many bytes on are worth a step over all samples of the chunk at once.
 const SHARED_OUT_BYTES: usize = 8 << 20;
@@ -43,18 +46,21 @@ pub(crate) fn segments(plan: &Plan, steps: &[Box<dyn Executable>]) -> Vec<Segmen
     segments
 }
 
-/// The tile that suits one step: a power of 4, or `None` for a step that should run over all samples at once.
+/// The tile that suits one step: a power of 4, or `None` for a step that should run over all samples at
+/// once.
 fn wish(step: &Step, compiled: &dyn Executable) -> Option<usize> {
     let bytes = compiled.weight_bytes();
     let fits = ACTIVATION_BYTES / (size_of::<f32>() * elements(step)).max(1);
     let macs = if compiled.name() == "winograd" { step.macs / 3 } else { step.macs };
-    let amortised = if bytes > RESIDENT_BYTES { (MACS_PER_BYTE * bytes as u64).div_ceil(macs.max(1)) } else { 1 };
-    if bytes >= SHARED_OUT_BYTES && amortised > LARGEST as u64 && compiled.panels() > 1 {
+    let amortised =
+        if bytes > RESIDENT_BYTES { (MACS_PER_BYTE * bytes as u64).div_ceil(macs.max(1)) } else { 1 };
+    if bytes >= SHARED_OUT_BYTES && amortised > AMORTISED as u64 && compiled.panels() > 1 {
         return None;
     }
-    let amortised = usize::try_from(amortised).unwrap_or(LARGEST);
-    let tile = amortised.max(fits.min(COMFORTABLE)).clamp(1, LARGEST);
-    Some([1, 4, 16].into_iter().find(|&size| tile <= size).unwrap_or(LARGEST))
+    let needed = usize::try_from(amortised).unwrap_or(AMORTISED).min(AMORTISED);
+    // As many as the weights ask for, rounded up; as fit, rounded down.
+    let tile = |size: &&usize| **size >= needed && **size * 4 > fits;
+    Some(TILES.iter().find(tile).copied().unwrap_or(TILES[TILES.len() - 1]))
 }
 
 /// Elements that a step reads and writes per sample, weights aside.

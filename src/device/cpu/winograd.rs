@@ -1,9 +1,10 @@
-//! 3×3 convolution by Winograd's F(4×4, 3×3): a tile of 4×4 outputs costs 36 multiplications for each pair of channels instead
-//! of 144.
+//! 3×3 convolution by Winograd's F(4×4, 3×3): a tile of 4×4 outputs costs 36 multiplications for each
+//! pair of channels instead of 144.
 //!
 //! `Y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A`. For a block of tiles: the inputs `d` (6×6 pixels) are transformed,
-//! vectors over channels, to `[36, tiles, cin]`; 36 products with the transformed weights `[36, cin, cout]` follow; the results are
-//! transformed back, and bias, residual and activation applied as they are stored.
+//! vectors over channels, to `[36, tiles, cin]`; 36 products with the transformed weights `[36, cin,
+//! cout]` follow; the results are transformed back, and bias, residual and activation applied as they
+//! are stored.
 
 use std::ops::Range;
 
@@ -15,9 +16,11 @@ use super::simd::{Job, Level, Simd, finish_scalar};
 use crate::model::Activation;
 use crate::plan::{Conv, Plan};
 
-/// The interpolation points are 0, ±A, ±B and ∞. See `points_are_accurate` for the choice.
-const A: f64 = 1.0;
-const B: f64 = 2.0;
+/// The interpolation points are 0, ±A, ±B and ∞. Of the pairs tried, this one has the smallest error:
+/// 0.7 of that of the usual 1 and 2, and less than that of a plain sum. Their squares and products are
+/// exact in binary.
+const A: f64 = 0.75;
+const B: f64 = 1.5;
 
 /// Outputs of a tile along one axis.
 const OUT: usize = 4;
@@ -66,8 +69,8 @@ impl Shape {
     }
 }
 
-/// Rounds up to an odd number of cache lines, so that the 36 places of a tile do not compete for one set of the
-/// cache.
+/// Rounds up to an odd number of cache lines, so that the 36 places of a tile do not compete for one
+/// set of the cache.
 fn odd_lines(floats: usize) -> usize {
     (floats.div_ceil(LINE) | 1) * LINE
 }
@@ -85,7 +88,9 @@ impl Winograd {
                 transformed[(i * cout + o) * POINTS..][..POINTS].copy_from_slice(&transform_weights(&filter));
             }
         }
-        let weights = Packed::new(level, [POINTS, 1, cin, cout], |point, i, o| transformed[(i * cout + o) * POINTS + point]);
+        let weights = Packed::new(level, [POINTS, 1, cin, cout], |point, i, o| {
+            transformed[(i * cout + o) * POINTS + point]
+        });
         let lanes = level.lanes();
         let (padded_in, padded_out) = (cin.next_multiple_of(lanes), cout.next_multiple_of(lanes));
         let tile_bytes = POINTS * (padded_in + padded_out) * size_of::<f32>();
@@ -176,7 +181,8 @@ impl Job for Forward<'_> {
                     let x = (tx * OUT + j).wrapping_sub(sliding.window.pads[1]);
                     if y < sliding.input[0] && x < sliding.input[1] {
                         // SAFETY: the pixel lies in the picture.
-                        pixels[i * IN + j] = unsafe { self.operands.input.row(sample, y * sliding.input[1] + x) };
+                        pixels[i * IN + j] =
+                            unsafe { self.operands.input.row(sample, y * sliding.input[1] + x) };
                     }
                 }
             }
@@ -185,20 +191,20 @@ impl Job for Forward<'_> {
                 let mut half = [[simd.splat(0.0); IN]; IN];
                 for j in 0..IN {
                     let mut d = [simd.splat(0.0); IN];
-                    for i in 0..IN {
+                    for (i, d) in d.iter_mut().enumerate() {
                         // SAFETY: min(left, LANES) channels of a pixel, or of `zeros`, which is as long.
-                        d[i] = unsafe { simd.load_upto(pixels[i * IN + j].add(channel), left) };
+                        *d = unsafe { simd.load_upto(pixels[i * IN + j].add(channel), left) };
                     }
-                    half[j] = transform_input(simd, d);
+                    for (row, x) in half.iter_mut().zip(transform_input(simd, d)) {
+                        row[j] = x;
+                    }
                 }
-                for i in 0..IN {
-                    let row = [half[0][i], half[1][i], half[2][i], half[3][i], half[4][i], half[5][i]];
-                    let row = transform_input(simd, row);
-                    for j in 0..IN {
+                for (i, &row) in half.iter().enumerate() {
+                    for (j, x) in transform_input(simd, row).into_iter().enumerate() {
                         let at = (i * IN + j) * stride + number * self.shape.cin + channel;
-                        // SAFETY: number < block and channel + LANES ≤ cin rounded up to LANES, so this ends
-                        // before the next point's stride; 36 strides were checked above.
-                        unsafe { simd.store(self.to.as_mut_ptr().add(at), row[j]) };
+                        // SAFETY: number < block and channel + LANES ≤ cin rounded up to LANES, so this
+                        // ends before the next point's stride; 36 strides were checked above.
+                        unsafe { simd.store(self.to.as_mut_ptr().add(at), x) };
                     }
                 }
             }
@@ -232,15 +238,17 @@ impl Job for Backward<'_> {
             let (y0, x0) = (tile / self.shape.tiles[1] * OUT, tile % self.shape.tiles[1] * OUT);
             for channel in (0..cout).step_by(S::LANES) {
                 let left = cout - channel;
-                let mut half = [[simd.splat(0.0); OUT]; IN];
+                let mut half = [[simd.splat(0.0); IN]; OUT];
                 for j in 0..IN {
                     let mut m = [simd.splat(0.0); IN];
-                    for i in 0..IN {
+                    for (i, m) in m.iter_mut().enumerate() {
                         let at = (i * IN + j) * stride + number * self.shape.cout + channel;
                         // SAFETY: as in `Forward`.
-                        m[i] = unsafe { simd.load(self.from.as_ptr().add(at)) };
+                        *m = unsafe { simd.load(self.from.as_ptr().add(at)) };
                     }
-                    half[j] = transform_output(simd, m);
+                    for (row, x) in half.iter_mut().zip(transform_output(simd, m)) {
+                        row[j] = x;
+                    }
                 }
                 let bias = if self.bias.is_empty() {
                     simd.splat(0.0)
@@ -248,18 +256,10 @@ impl Job for Backward<'_> {
                     // SAFETY: `left` biases are left.
                     unsafe { simd.load_upto(self.bias.as_ptr().add(channel), left) }
                 };
-                for i in 0..OUT {
-                    let row = [half[0][i], half[1][i], half[2][i], half[3][i], half[4][i], half[5][i]];
-                    let row = transform_output(simd, row);
-                    if y0 + i >= height {
-                        continue;
-                    }
-                    for j in 0..OUT {
-                        if x0 + j >= width {
-                            continue;
-                        }
+                for (i, &row) in half.iter().enumerate().take(height - y0) {
+                    for (j, x) in transform_output(simd, row).into_iter().enumerate().take(width - x0) {
                         let pixel = (y0 + i) * width + x0 + j;
-                        let mut sum = simd.add(row[j], bias);
+                        let mut sum = simd.add(x, bias);
                         // SAFETY: the pixel lies in the picture and has `left` channels from here on.
                         unsafe {
                             if let Some(residual) = residual {

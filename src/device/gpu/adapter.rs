@@ -148,12 +148,15 @@ pub(crate) async fn adapters() -> Vec<Adapter> {
 pub(crate) async fn choose(software_too: bool) -> Result<Adapter> {
     let found = adapters().await;
     let none = found.is_empty();
-    found.into_iter().find(|adapter| software_too || adapter.info.kind != AdapterKind::Software).ok_or_else(|| {
-        let what = if none { "there is no GPU adapter" } else { "there is no GPU, only a software adapter" };
-        Error::device(
-            what,
-            "Vulkan, Metal and DX12",
-            "install the GPU's driver (on Linux its Vulkan part), or use --device cpu",
-        )
-    })
+    found.into_iter().find(|adapter| software_too || adapter.info.kind != AdapterKind::Software).ok_or_else(
+        || {
+            let what =
+                if none { "there is no GPU adapter" } else { "there is no GPU, only a software adapter" };
+            Error::device(
+                what,
+                "Vulkan, Metal and DX12",
+                "install the GPU's driver (on Linux its Vulkan part), or use --device cpu",
+            )
+        },
+    )
 }

@@ -27,13 +27,16 @@ pub(crate) fn check(plan: &Plan) -> Result<()> {
 }
 
 fn broken(at: &str, what: String) -> Error {
-    Error::model(format!("the plan is inconsistent: {what}"), at, "this is a defect of whybox: please report it")
+    Error::model(
+        format!("the plan is inconsistent: {what}"),
+        at,
+        "this is a defect of whybox: please report it",
+    )
 }
 
 fn check_step(plan: &Plan, step: &Step) -> Result<(), String> {
-    let input = |index: usize| {
-        step.inputs.get(index).copied().ok_or_else(|| format!("input {index} is missing"))
-    };
+    let input =
+        |index: usize| step.inputs.get(index).copied().ok_or_else(|| format!("input {index} is missing"));
     let out = step.output;
     match &step.kernel {
         Kernel::Conv(conv) => {

@@ -19,7 +19,13 @@ impl Gpu {
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if the device fails.
     #[doc(hidden)]
-    pub fn lime_coalitions(&self, players: u32, rows: Range<u32>, seed: u64, paired: bool) -> Result<Vec<u32>> {
+    pub fn lime_coalitions(
+        &self,
+        players: u32,
+        rows: Range<u32>,
+        seed: u64,
+        paired: bool,
+    ) -> Result<Vec<u32>> {
         Ok(pollster::block_on(self.lime_coalitions_async(players, rows, seed, paired))?)
     }
 
@@ -53,7 +59,12 @@ impl Gpu {
                 let buffer = |size, usage| {
                     let usage = usage | wgpu::BufferUsages::COPY_DST;
                     let device = &self.device;
-                    device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false })
+                    device.create_buffer(&wgpu::BufferDescriptor {
+                        label: None,
+                        size,
+                        usage,
+                        mapped_at_creation: false,
+                    })
                 };
                 let uniforms = buffer(size_of_val(&params) as u64, wgpu::BufferUsages::UNIFORM);
                 let output = buffer(bytes, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC);
@@ -62,7 +73,8 @@ impl Gpu {
                 let none = std::iter::empty();
                 let bind_group =
                     pipeline.bind(&self.device, &uniforms, uniforms.size(), output.as_entire_binding(), none);
-                let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                let mut encoder =
+                    self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
                 {
                     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
                     record(&mut pass, &pipeline, &bind_group, 0, grid);

@@ -9,7 +9,9 @@ use super::grid::{grid, grid_of_threads};
 use super::pack::{K_MULTIPLE, Packed, group_channels};
 use super::select::{Caps, Tile, choose};
 use super::source::Permutation;
-use super::uniforms::{BinaryParams, ChannelParams, ConvParams, CopyParams, PoolParams, ReduceParams, SoftmaxParams};
+use super::uniforms::{
+    BinaryParams, ChannelParams, ConvParams, CopyParams, PoolParams, ReduceParams, SoftmaxParams,
+};
 use crate::model::{Activation, BinaryKind, PoolKind, ReduceKind};
 use crate::plan::{Binary, Conv, Copy, Kernel, Operand, Plan, Pool, Reduce, Softmax, Step, View};
 
@@ -129,7 +131,9 @@ pub(crate) fn constants(step: &Step) -> Vec<Packed> {
         Kernel::Affine(affine) => [affine.scale, affine.shift]
             .map(|weight| Packed::Vector { weight: Some(weight), groups: 1, len: affine.channels })
             .to_vec(),
-        Kernel::Binary(Binary { b: Operand::Constant(weight), .. }) => vec![Packed::Plain { weight: *weight }],
+        Kernel::Binary(Binary { b: Operand::Constant(weight), .. }) => {
+            vec![Packed::Plain { weight: *weight }]
+        }
         _ => Vec::new(),
     }
 }
@@ -177,7 +181,12 @@ impl Encoder<'_> {
         (threads, grid_of_threads(threads, self.caps.grid_groups))
     }
 
-    fn conv(&self, step: &Step, conv: &Conv, masked_words: Option<usize>) -> (Permutation, Vec<u8>, [u32; 2]) {
+    fn conv(
+        &self,
+        step: &Step,
+        conv: &Conv,
+        masked_words: Option<usize>,
+    ) -> (Permutation, Vec<u8>, [u32; 2]) {
         let depthwise = is_depthwise(conv);
         // A depthwise convolution is one group whose channels do not mix.
         let (groups, [cout, cin]) =
@@ -217,11 +226,8 @@ impl Encoder<'_> {
             let groups = columns.div_ceil(tile.size()[0] as usize) * tiles;
             (columns, tiles, grid(word(groups), self.caps.grid_groups))
         };
-        let permutation = if depthwise {
-            self::permutation("conv_depthwise", whole)
-        } else {
-            convolution(tile, input)
-        };
+        let permutation =
+            if depthwise { self::permutation("conv_depthwise", whole) } else { convolution(tile, input) };
 
         let depth = tile.depth() as usize;
         let k = kernel_height * kernel_width * cin;
@@ -318,7 +324,8 @@ impl Encoder<'_> {
         let quads = inner.div_ceil(4);
         let (total, grid) = self.flat(self.rows * outer * quads);
         let (from, to) = (self.place(step.inputs[0]), self.place(step.output));
-        let whole = inner.is_multiple_of(4) && aligned(step.inputs[0], outer * len) && aligned(step.output, outer);
+        let whole =
+            inner.is_multiple_of(4) && aligned(step.inputs[0], outer * len) && aligned(step.output, outer);
         let params = ReduceParams {
             total,
             groups_x: grid[0],
@@ -380,7 +387,8 @@ impl Encoder<'_> {
         let quads = shape[3].div_ceil(4);
         let (total, grid) = self.flat(self.rows * shape[0] * shape[1] * shape[2] * quads);
         let (from, to) = (self.place(step.inputs[0]), self.place(step.output));
-        let whole = aligned_axes(step.inputs[0], &shape, &a_strides) && aligned_axes(step.output, &shape, &out_strides);
+        let whole = aligned_axes(step.inputs[0], &shape, &a_strides)
+            && aligned_axes(step.output, &shape, &out_strides);
         let (defines, b_base, b_sample): (&'static [&'static str], _, _) = match b {
             Operand::Constant(_) => (if whole { &["CONSTANT", "VEC4"] } else { &["CONSTANT"] }, 0, 0),
             Operand::Input => {

@@ -64,7 +64,8 @@ impl Health {
             set(&listener.lost, format!("{reason:?}: {message}"));
         });
         let listener = health.clone();
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| set(&listener.stray, error.to_string())));
+        device
+            .on_uncaptured_error(Arc::new(move |error: wgpu::Error| set(&listener.stray, error.to_string())));
         health
     }
 }
@@ -89,7 +90,8 @@ impl Gpu {
     /// Does something to the device and catches what the device says against it.
     pub(crate) async fn guarded<T>(&self, at: &str, work: impl FnOnce() -> T) -> Result<T, Failure> {
         self.check_alive()?;
-        let filters = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory];
+        let filters =
+            [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory];
         let scopes = filters.map(|filter| self.device.push_error_scope(filter));
         let value = work();
         let mut failure = None;
@@ -98,7 +100,9 @@ impl Gpu {
             match scope.pop().await {
                 None => {}
                 Some(wgpu::Error::OutOfMemory { .. }) => failure = Some(Failure::OutOfMemory(at.to_owned())),
-                Some(error) => failure = failure.or_else(|| Some(refused(self, at, &error.to_string()).into())),
+                Some(error) => {
+                    failure = failure.or_else(|| Some(refused(self, at, &error.to_string()).into()))
+                }
             }
         }
         self.check_alive()?;

@@ -98,7 +98,11 @@ impl Gpu {
             ..Default::default()
         };
         let (device, queue) = adapter.raw.request_device(&descriptor).await.map_err(|error| {
-            Error::device(error.to_string(), adapter.info.to_string(), "update the driver, or use --device cpu")
+            Error::device(
+                error.to_string(),
+                adapter.info.to_string(),
+                "update the driver, or use --device cpu",
+            )
         })?;
         let health = Health::watch(&device);
         let caps = adapter.caps();

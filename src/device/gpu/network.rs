@@ -52,7 +52,8 @@ impl GpuNetwork {
     /// Checks a plan and uploads its weights.
     pub(super) async fn new(gpu: Arc<Gpu>, plan: Arc<Plan>, overrides: Overrides) -> Result<Self> {
         check(&plan)?;
-        let mut network = GpuNetwork { gpu, plan, overrides, constants: HashMap::new(), spare: Mutex::new(None) };
+        let mut network =
+            GpuNetwork { gpu, plan, overrides, constants: HashMap::new(), spare: Mutex::new(None) };
         for step in &network.plan.clone().steps {
             for packed in constants(step) {
                 if !network.constants.contains_key(&packed) {
@@ -193,9 +194,11 @@ impl GpuNetwork {
         further: &[wgpu::Buffer],
     ) -> Result<wgpu::BindGroup, Failure> {
         let at = dispatch.permutation.to_string();
-        let uniform_bytes = Shader::named(dispatch.permutation.shader).map_or(0, |shader| shader.uniform.bytes);
+        let uniform_bytes =
+            Shader::named(dispatch.permutation.shader).map_or(0, |shader| shader.uniform.bytes);
         // `new` has uploaded the constants of every step.
-        let constants = dispatch.constants.iter().filter_map(|packed| self.constants.get(packed)).chain(further);
+        let constants =
+            dispatch.constants.iter().filter_map(|packed| self.constants.get(packed)).chain(further);
         let device = &self.gpu.device;
         self.gpu
             .guarded(&at, || pipeline.bind(device, uniforms, uniform_bytes as u64, output, constants))
@@ -208,7 +211,10 @@ impl GpuNetwork {
         let size = (bytes.len() as u64).max(4);
         if size > gpu.caps.binding_bytes {
             return Err(Failure::Error(Error::limits(
-                format!("a constant of {size} bytes exceeds the {} that the GPU can bind", gpu.caps.binding_bytes),
+                format!(
+                    "a constant of {size} bytes exceeds the {} that the GPU can bind",
+                    gpu.caps.binding_bytes
+                ),
                 at,
                 "use --device cpu",
             )));

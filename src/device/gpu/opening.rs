@@ -37,7 +37,12 @@ impl<'a> Masked<'a> {
         // Stored [pixels, cin], so that a pixel's channels share its player.
         let contiguous = pixels == 1 || plan.input.stride == conv.cin;
         let by_pixel = plan.input_layout.channels_last || conv.cin == 1;
-        if !by_pixel || players.len() != pixels || instance.len() != len || baseline.len() != len || !contiguous {
+        if !by_pixel
+            || players.len() != pixels
+            || instance.len() != len
+            || baseline.len() != len
+            || !contiguous
+        {
             return Ok(None);
         }
         let mismatch = |what: String| {
@@ -190,14 +195,21 @@ fn whole_words(bytes: &[u8]) -> std::borrow::Cow<'_, [u8]> {
 /// The expanding kernel of a chunk of `rows` samples.
 fn expansion(network: &GpuNetwork, session: &Session, program: &Program, rows: usize) -> Result<Dispatch> {
     let unknown = |what: String| {
-        Error::unsupported(what, format!("perturbation {}", program.shader), "use --device cpu; please report it")
+        Error::unsupported(
+            what,
+            format!("perturbation {}", program.shader),
+            "use --device cpu; please report it",
+        )
     };
     let shader = Shader::named(program.shader)
         .filter(|shader| shader.name.starts_with("perturb/"))
         .ok_or_else(|| unknown("the GPU has no kernel for this perturbation".to_owned()))?;
     let expected = shader.constants(&[]).len();
     if program.buffers.len() != expected {
-        return Err(unknown(format!("the kernel reads {expected} buffers, {} are given", program.buffers.len())));
+        return Err(unknown(format!(
+            "the kernel reads {expected} buffers, {} are given",
+            program.buffers.len()
+        )));
     }
     let len = network.plan.input_layout.len();
     // The chunk's input is a part of the arena, whose elements are counted in 32 bits.

@@ -99,7 +99,10 @@ mod tests {
         assert_eq!(conv[64..68], [7.0, 8.0, 0.0, 0.0]);
 
         let depthwise = Packed::Depthwise { weight: 0, channels: 6, taps: 2 }.elements(&plan);
-        assert_eq!(depthwise, [1.0, 3.0, 5.0, 7.0, 9.0, 11.0, 0.0, 0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 0.0, 0.0]);
+        assert_eq!(
+            depthwise,
+            [1.0, 3.0, 5.0, 7.0, 9.0, 11.0, 0.0, 0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 0.0, 0.0]
+        );
 
         let vector = Packed::Vector { weight: Some(0), groups: 2, len: 6 }.elements(&plan);
         assert_eq!(vector[..8], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.0, 0.0]);

@@ -23,7 +23,11 @@ impl Pipeline {
             Error::unsupported(format!("there is no shader {name}"), "perturbation", "use --device cpu")
         })?;
         let wgsl = shader.wgsl(defines).map_err(|error| {
-            Error::device(error.to_string(), permutation.to_string(), "this is a defect of whybox: please report it")
+            Error::device(
+                error.to_string(),
+                permutation.to_string(),
+                "this is a defect of whybox: please report it",
+            )
         })?;
 
         let buffer = |binding: usize, ty, dynamic, size| wgpu::BindGroupLayoutEntry {
@@ -43,13 +47,15 @@ impl Pipeline {
 
         let label = permutation.to_string();
         let label = Some(label.as_str());
-        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
+        let layout =
+            device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label,
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
-        let description = wgpu::ShaderModuleDescriptor { label, source: wgpu::ShaderSource::Wgsl(wgsl.into()) };
+        let description =
+            wgpu::ShaderModuleDescriptor { label, source: wgpu::ShaderSource::Wgsl(wgsl.into()) };
         let module = if cfg!(debug_assertions) || name.starts_with("perturb/") {
             // Tests run here: an index out of range would show as a wrong number, not as a crash. Expanding kernels
             // stay checked for good, since their data comes from outside the engine.
@@ -64,7 +70,9 @@ impl Pipeline {
             // workgroup memory are made from the thread's number and constant loop bounds. Every loop counts up to a
             // uniform's number, and no uniform by which a kernel divides is 0, since `check` refuses empty
             // axes. `tests/gpu_kernels.rs` runs every permutation with the checks on, against plain loops.
-            unsafe { device.create_shader_module_trusted(description, wgpu::ShaderRuntimeChecks::unchecked()) }
+            unsafe {
+                device.create_shader_module_trusted(description, wgpu::ShaderRuntimeChecks::unchecked())
+            }
         };
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label,
@@ -95,9 +103,16 @@ impl Pipeline {
             offset: 0,
             size: wgpu::BufferSize::new(uniform_bytes),
         });
-        let resources = [uniform, output].into_iter().chain(constants.map(|buffer| buffer.as_entire_binding()));
-        let entries: Vec<_> =
-            (0..).zip(resources).map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource }).collect();
-        device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout: &self.layout, entries: &entries })
+        let resources =
+            [uniform, output].into_iter().chain(constants.map(|buffer| buffer.as_entire_binding()));
+        let entries: Vec<_> = (0..)
+            .zip(resources)
+            .map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource })
+            .collect();
+        device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &self.layout,
+            entries: &entries,
+        })
     }
 }

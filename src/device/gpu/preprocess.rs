@@ -73,10 +73,18 @@ impl<L: Fn(&str) -> Option<&'static str>> Run<'_, L> {
             let words: Vec<&str> = directive.split_whitespace().collect();
             match words[..] {
                 ["ifdef", name] => {
-                    branches.push(Branch { line: number, kept: self.defines.contains(&name), seen_else: false });
+                    branches.push(Branch {
+                        line: number,
+                        kept: self.defines.contains(&name),
+                        seen_else: false,
+                    });
                 }
                 ["ifndef", name] => {
-                    branches.push(Branch { line: number, kept: !self.defines.contains(&name), seen_else: false });
+                    branches.push(Branch {
+                        line: number,
+                        kept: !self.defines.contains(&name),
+                        seen_else: false,
+                    });
                 }
                 ["else"] => match branches.last_mut() {
                     Some(branch) if !branch.seen_else => {

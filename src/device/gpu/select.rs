@@ -83,7 +83,8 @@ pub(crate) fn choose(columns: u32, outputs: u32, caps: &Caps) -> Tile {
         return Tile::Registers;
     }
     // Outputs that fill less than three quarters of tiles of 64 are better cut into tiles of 32.
-    let narrow = 4 * outputs < 3 * outputs.next_multiple_of(64) && outputs.next_multiple_of(64) != outputs.next_multiple_of(32);
+    let narrow = 4 * outputs < 3 * outputs.next_multiple_of(64)
+        && outputs.next_multiple_of(64) != outputs.next_multiple_of(32);
     let wanted: &[Tile] = if narrow {
         &[Tile::Small]
     } else if Tile::Tall.groups(columns, outputs) >= BUSY_GROUPS {
@@ -117,13 +118,13 @@ mod tests {
         let software = Caps { software: true, ..GPU };
         let cases = [
             // columns, outputs, capabilities, choice
-            (100 * 12_544, 64, GPU, Tile::Tall),   // ResNet's first layer
-            (100 * 49, 2048, GPU, Tile::Tall),     // its last
+            (100 * 12_544, 64, GPU, Tile::Tall), // ResNet's first layer
+            (100 * 49, 2048, GPU, Tile::Tall),   // its last
             (40 * 49, 512, GPU, Tile::Square),
-            (40 * 196, 96, GPU, Tile::Square),     // three quarters of two tiles of 64 still count as full
-            (100 * 12_544, 24, GPU, Tile::Small),  // MobileNet's narrow layers
+            (40 * 196, 96, GPU, Tile::Square), // three quarters of two tiles of 64 still count as full
+            (100 * 12_544, 24, GPU, Tile::Small), // MobileNet's narrow layers
             (100 * 12_544, 72, GPU, Tile::Small),
-            (40, 1000, GPU, Tile::Small),          // a Linear over a small chunk
+            (40, 1000, GPU, Tile::Small), // a Linear over a small chunk
             (1, 10, GPU, Tile::Small),
             (100 * 12_544, 64, least, Tile::Tall),
             (100 * 12_544, 64, tiny, Tile::Small),

@@ -53,7 +53,12 @@ impl Session {
         let buffer = |label, size, usage| {
             let usage = usage | wgpu::BufferUsages::COPY_DST;
             let label = Some(label);
-            gpu.device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false })
+            gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                label,
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
         };
         let response_bytes = 4 * (chunk_rows * plan.outputs) as u64;
         let uniform_bytes = (UNIFORM_PITCH * (dispatches.len() + 1)) as u64;
@@ -70,7 +75,8 @@ impl Session {
         let mut steps = Vec::with_capacity(dispatches.len());
         for dispatch in &dispatches {
             let pipeline = gpu.pipeline(dispatch.permutation).await?;
-            let bind_group = network.bind(dispatch, &pipeline, &uniforms, activations.as_entire_binding(), &[]).await?;
+            let bind_group =
+                network.bind(dispatch, &pipeline, &uniforms, activations.as_entire_binding(), &[]).await?;
             steps.push(Prepared { pipeline, bind_group, grid: dispatch.grid });
         }
         Ok(Session { chunk_rows, arena, activations, uniforms, steps, readbacks, written_rows: 0 })
@@ -95,7 +101,9 @@ impl Session {
         }
         let dispatches = Self::dispatches(network, &self.arena, self.chunk_rows, rows);
         let mut bytes = vec![0; UNIFORM_PITCH * dispatches.len()];
-        for ((slot, step), dispatch) in bytes.chunks_exact_mut(UNIFORM_PITCH).zip(&mut self.steps).zip(&dispatches) {
+        for ((slot, step), dispatch) in
+            bytes.chunks_exact_mut(UNIFORM_PITCH).zip(&mut self.steps).zip(&dispatches)
+        {
             slot[..dispatch.uniform.len()].copy_from_slice(&dispatch.uniform);
             step.grid = dispatch.grid;
         }

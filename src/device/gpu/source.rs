@@ -152,6 +152,14 @@ pub(crate) const SHADERS: &[Shader] = &[
         permutations: &[&[]],
     },
     Shader {
+        name: "perturb/resized",
+        text: text!("perturb/resized"),
+        uniform: &uniforms::EXPAND,
+        output: "output",
+        constants: &[("footprints", None), ("colours", None), ("masks", None)],
+        permutations: &[&[]],
+    },
+    Shader {
         name: "perturb/rows",
         text: text!("perturb/rows"),
         uniform: &uniforms::EXPAND,

@@ -11,6 +11,9 @@ use crate::{Error, Result};
 /// Most elements that a constant or a value may have: 2³¹, so that byte counts stay far from overflow.
 pub(super) const MAX_ELEMENTS: usize = 1 << 31;
 
+/// Most axes that a shape may have.
+const MAX_AXES: usize = 64;
+
 /// Stands for the batch among the integers of a shape computation (Shape → Gather → Concat → Reshape).
 /// It may be moved about; arithmetic on it is refused.
 pub(super) const BATCH: i64 = i64::MIN + 1;
@@ -22,16 +25,30 @@ pub(super) enum Constant {
     Int { shape: Vec<usize>, data: Vec<i64> },
 }
 
+/// The product of the lengths, if neither it nor any partial product is too large. An axis of length 0 does not
+/// excuse the others: strides are products of them.
+pub(super) fn elements(shape: &[usize]) -> Option<usize> {
+    let product = shape.iter().try_fold(1usize, |product, &length| product.checked_mul(length.max(1)))?;
+    let fits = product <= MAX_ELEMENTS && shape.len() <= MAX_AXES;
+    fits.then_some(if shape.contains(&0) { 0 } else { product })
+}
+
 impl Constant {
-    pub(super) fn floats(shape: Vec<usize>, data: Vec<f32>) -> Result<Self> {
-        if shape.iter().product::<usize>() != data.len() {
+    /// What a caller gives for an input that the file declares as `kind`.
+    pub(super) fn bound(shape: &[usize], data: &[f32], kind: Option<DataType>) -> Result<Self> {
+        if elements(shape) != Some(data.len()) {
             return Err(Error::parameter(
                 format!("shape {shape:?} does not hold {} elements", data.len()),
                 "bound input",
                 "give as many numbers as the shape holds",
             ));
         }
-        Ok(Constant::Float(Tensor::new(&shape, data)))
+        Ok(match kind {
+            Some(DataType::INT64 | DataType::INT32 | DataType::INT8 | DataType::UINT8 | DataType::BOOL) => {
+                Constant::Int { shape: shape.to_vec(), data: data.iter().map(|&v| v as i64).collect() }
+            }
+            _ => Constant::Float(Tensor::new(shape, data)),
+        })
     }
 
     pub(super) fn ints(data: Vec<i64>) -> Self {
@@ -76,15 +93,10 @@ impl Constant {
         let name = tensor.name.clone().unwrap_or_default();
         let at = format!("constant {name:?}");
         let damaged = |what: &str| Error::model(what.to_owned(), at.clone(), "export the network again");
-        let mut shape = Vec::with_capacity(tensor.dims.len());
-        let mut elements = 1usize;
-        for &dim in &tensor.dims {
-            let dim = usize::try_from(dim).map_err(|_| damaged("an axis has a negative length"))?;
-            elements = elements.checked_mul(dim).filter(|&n| n <= MAX_ELEMENTS).ok_or_else(|| {
-                Error::limits(format!("shape {:?} is too large", tensor.dims), at.clone(), "use a smaller network")
-            })?;
-            shape.push(dim);
-        }
+        let shape = tensor.dims.iter().map(|&dim| usize::try_from(dim)).collect::<Result<Vec<_>, _>>();
+        let shape = shape.map_err(|_| damaged("an axis has a negative length"))?;
+        let elements = elements(&shape)
+            .ok_or_else(|| Error::limits("its shape is too large", at.clone(), "use a smaller network"))?;
         let kind = tensor.data_type.unwrap_or(DataType(0));
         let width = element_bytes(kind);
         let raw = raw_bytes(tensor, folder, &at)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use rten_onnx::onnx::{AttributeProto, NodeProto, TensorProto};
 
-use super::constant::{Constant, MAX_ELEMENTS};
+use super::constant::{BATCH, Constant, elements};
 use crate::model::{Graph, Op, Tensor, ValueId};
 use crate::{Error, Result};
 
@@ -26,9 +26,18 @@ pub(super) struct Context<'a> {
     slots: HashMap<String, Slot<'a>>,
     pub(super) opset: i64,
     pub(super) folder: Option<PathBuf>,
-    /// The batch that the file declares (1 where it is symbolic).
+    /// The batch that the file declares, if it is fixed.
     pub(super) declared_batch: Option<usize>,
+    /// Numbers that the file holds, as far as they were read.
+    held: usize,
+    /// Numbers made from those.
+    made: usize,
 }
+
+/// A file may make this many numbers of nothing, and [`GROWTH`] for each that it holds: enough for every exporter's
+/// habits, and a bound on the memory that a small file can ask for.
+const ALLOWANCE: usize = 1 << 24;
+const GROWTH: usize = 16;
 
 impl<'a> Context<'a> {
     pub(super) fn new(
@@ -38,26 +47,29 @@ impl<'a> Context<'a> {
         folder: Option<PathBuf>,
         declared_batch: Option<usize>,
     ) -> Self {
-        Context { graph, slots, opset, folder, declared_batch }
+        Context { graph, slots, opset, folder, declared_batch, held: 0, made: 0 }
     }
 
-    /// The finished graph with the value called `output` as its output.
-    pub(super) fn finish(mut self, output: &str) -> Result<Graph> {
+    /// The finished graph with the value called `output` as its output, which `maker` makes.
+    pub(super) fn finish(mut self, output: &str, maker: Option<&NodeProto>) -> Result<Graph> {
+        let place = match maker {
+            Some(node) => format!("output {output:?} of node {}", super::ops::title(node, self.opset)),
+            None => format!("output {output:?}"),
+        };
         match self.slots.get(output) {
             Some(Slot::Value { id, .. }) => {
                 self.graph.output = *id;
                 Ok(self.graph)
             }
-            Some(_) => Err(Error::model(
+            Some(_) => Err(Error::unsupported(
                 "the output does not depend on the input",
-                format!("output {output:?}"),
+                place,
                 "choose another output, or export the network again",
             )),
-            None => Err(Error::model(
-                "no node makes the output",
-                format!("output {output:?}"),
-                "export the network again",
-            )),
+            None if maker.is_some() => {
+                Err(Error::unsupported("only the first output of a node is supported", place, "choose another output"))
+            }
+            None => Err(Error::model("no node makes the output", place, "export the network again")),
         }
     }
 }
@@ -94,6 +106,10 @@ impl<'a, 'c> NodeContext<'a, 'c> {
         Error::unsupported(what, self.place(), "docs/operators.md lists what is supported; export in another form")
     }
 
+    pub(super) fn batch_in_arithmetic(&self) -> Error {
+        self.unsupported("it computes with the batch size")
+    }
+
     pub(super) fn opset(&self) -> i64 {
         self.context.opset
     }
@@ -108,12 +124,14 @@ impl<'a, 'c> NodeContext<'a, 'c> {
         self.attribute(name).is_some()
     }
 
+    // Some writers leave a value of 0 out of an attribute that is there.
+
     pub(super) fn int(&self, name: &str, default: i64) -> i64 {
-        self.attribute(name).and_then(|a| a.i).unwrap_or(default)
+        self.attribute(name).map_or(default, |a| a.i.unwrap_or(0))
     }
 
     pub(super) fn float(&self, name: &str, default: f32) -> f32 {
-        self.attribute(name).and_then(|a| a.f).unwrap_or(default)
+        self.attribute(name).map_or(default, |a| a.f.unwrap_or(0.0))
     }
 
     pub(super) fn ints(&self, name: &str) -> Option<&'a [i64]> {
@@ -148,13 +166,34 @@ impl<'a, 'c> NodeContext<'a, 'c> {
         let slot = self.context.slots.get(name).cloned();
         match slot {
             Some(Slot::Lazy(tensor)) => {
-                let constant = Constant::read(tensor, self.context.folder.as_deref())?;
+                let constant = self.read(tensor)?;
                 self.context.slots.insert(name.to_owned(), Slot::Constant(constant.clone()));
                 Ok(Slot::Constant(constant))
             }
             Some(slot) => Ok(slot),
             None => Err(self.damaged(format!("its input {name:?} is made by no earlier node"))),
         }
+    }
+
+    /// Reads a tensor of the file.
+    pub(super) fn read(&mut self, tensor: &TensorProto) -> Result<Constant> {
+        let constant = Constant::read(tensor, self.context.folder.as_deref())?;
+        self.context.held = self.context.held.saturating_add(constant.len());
+        Ok(constant)
+    }
+
+    /// Accounts for a constant of the given shape that is about to be made from others; gives its length.
+    pub(super) fn charge(&mut self, shape: &[usize]) -> Result<usize> {
+        let Some(elements) = elements(shape) else { return Err(self.too_large(shape)) };
+        self.context.made = self.context.made.saturating_add(elements);
+        if self.context.made > ALLOWANCE.saturating_add(self.context.held.saturating_mul(GROWTH)) {
+            return Err(self.too_large(shape));
+        }
+        Ok(elements)
+    }
+
+    fn too_large(&self, shape: &[usize]) -> Error {
+        Error::limits(format!("its result {shape:?} is too large"), self.place(), "use a smaller network")
     }
 
     /// Whether input `at` is given.
@@ -186,7 +225,9 @@ impl<'a, 'c> NodeContext<'a, 'c> {
         Ok(match self.constant(at)? {
             None => None,
             Some(Constant::Float(tensor)) => Some(tensor),
+            Some(Constant::Int { data, .. }) if data.contains(&BATCH) => return Err(self.batch_in_arithmetic()),
             Some(Constant::Int { shape, data }) => {
+                self.charge(&shape)?;
                 let data: Vec<f32> = data.into_iter().map(|v| v as f32).collect();
                 Some(Tensor { shape, data: data.into() })
             }
@@ -205,6 +246,7 @@ impl<'a, 'c> NodeContext<'a, 'c> {
         }
         match self.constant(at)? {
             None => Ok(None),
+            Some(Constant::Int { data, .. }) if data.contains(&BATCH) => Err(self.batch_in_arithmetic()),
             Some(Constant::Int { data, .. }) => Ok(Some(data)),
             Some(Constant::Float(_)) => Err(self.damaged(format!("input {at} has to hold integers"))),
         }
@@ -234,14 +276,42 @@ impl<'a, 'c> NodeContext<'a, 'c> {
         Ok(counted as usize - usize::from(batched))
     }
 
+    // Operators whose axis 0 is the batch by definition.
+
+    /// Input `at` as an activation without a batch axis; where the whole network is taken as static, a batch of one
+    /// is removed, and [`emit_sample`](Self::emit_sample) puts it back.
+    pub(super) fn sample(&mut self, at: usize) -> Result<(ValueId, bool)> {
+        let (id, batched) = self.value(at)?;
+        if batched {
+            return Ok((id, batched));
+        }
+        match self.shape(id)[..] {
+            [1, ref rest @ ..] => Ok((self.push(Op::Reshape, vec![id], rest.to_vec())?, batched)),
+            ref shape => Err(self.unsupported(format!("{shape:?} has a batch, in a network that is taken as static"))),
+        }
+    }
+
+    /// As [`emit`](Self::emit), for the input that [`sample`](Self::sample) gave.
+    pub(super) fn emit_sample(&mut self, op: Op, id: ValueId, mut shape: Vec<usize>, batched: bool) -> Result<()> {
+        if batched {
+            return self.emit(op, vec![id], shape, batched);
+        }
+        let sample = self.push(op, vec![id], shape.clone())?;
+        shape.insert(0, 1);
+        self.emit(Op::Reshape, vec![sample], shape, batched)
+    }
+
     // Results.
 
     /// Adds an operator whose result has the given per-sample shape; returns the new value.
     pub(super) fn push(&mut self, op: Op, inputs: Vec<ValueId>, shape: Vec<usize>) -> Result<ValueId> {
-        let elements = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-        if elements.is_none_or(|elements| elements > MAX_ELEMENTS) {
-            return Err(Error::limits(format!("its result {shape:?} is too large"), self.place(), "use a smaller network"));
+        match elements(&shape) {
+            None => return Err(self.too_large(&shape)),
+            Some(0) => return Err(self.unsupported(format!("its result {shape:?} is empty"))),
+            Some(_) => {}
         }
+        // Weights that several nodes share are packed for each of them.
+        self.charge(&[op.parameters()])?;
         Ok(self.context.graph.append(self.name.clone(), op, inputs, shape))
     }
 

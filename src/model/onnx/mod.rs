@@ -8,11 +8,12 @@
 mod constant;
 mod context;
 mod ops;
+mod wire;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use rten_onnx::onnx::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use rten_onnx::onnx::{DataType, GraphProto, ModelProto, NodeProto, ValueInfoProto};
 
 use self::constant::Constant;
 use self::context::{Context, Slot};
@@ -57,6 +58,7 @@ pub(super) fn parse(name: &str, bytes: &[u8], folder: Option<&Path>, options: &O
     let damaged = |what: String| {
         Error::model(format!("this is no ONNX file: {what}"), name, "export the network to ONNX again")
     };
+    wire::check(bytes).map_err(|what| damaged(what.to_owned()))?;
     let proto = ModelProto::parse_buf(bytes).map_err(|error| damaged(error.to_string()))?;
     let opset = opset(&proto)?;
     let graph = proto.graph.as_ref().ok_or_else(|| damaged("it holds no graph".into()))?;
@@ -96,6 +98,12 @@ fn located(error: Error, file: &str) -> Error {
     error
 }
 
+/// The batch that the input declares, if it is fixed.
+fn declared_batch(input: &ValueInfoProto) -> Option<usize> {
+    let shape = input.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?;
+    shape.dim.first()?.dim_value.and_then(|size| usize::try_from(size).ok()).filter(|&size| size > 0)
+}
+
 struct Import<'a> {
     graph: &'a GraphProto,
     opset: i64,
@@ -111,10 +119,11 @@ impl Import<'_> {
             slots.insert(name, Slot::Lazy(tensor));
         }
         for (name, (shape, data)) in &self.options.bind {
-            let constant = Constant::floats(shape.clone(), data.clone()).map_err(|e| located(e, name))?;
+            let constant = Constant::bound(shape, data, self.element_type(name)).map_err(|e| located(e, name))?;
             slots.insert(name.clone(), Slot::Constant(constant));
         }
         let input = self.input(&slots)?;
+        self.check_element_type(input)?;
         let input_name = input.name.clone().unwrap_or_default();
         let shape = self.input_shape(input)?;
         let batched = !self.options.static_shapes;
@@ -125,11 +134,38 @@ impl Import<'_> {
 
         let output_name = self.output_name()?;
         let order = self.needed_nodes(&output_name)?;
-        let mut context = Context::new(graph, slots, self.opset, self.folder.clone(), shape.first().copied());
+        let mut context = Context::new(graph, slots, self.opset, self.folder.clone(), declared_batch(input));
         for node in order {
             ops::import(&mut context, node)?;
         }
-        context.finish(&output_name)
+        let maker = self.graph.node.iter().find(|node| node.output.contains(&output_name));
+        context.finish(&output_name, maker)
+    }
+
+    /// Element type of an input of the graph, where it is stated.
+    fn element_type(&self, name: &str) -> Option<DataType> {
+        let info = self.graph.input.iter().find(|info| info.name.as_deref() == Some(name))?;
+        info.r#type.as_ref()?.tensor_type.as_ref()?.elem_type
+    }
+
+    /// Activations are floating-point numbers: integer arithmetic would round differently.
+    fn check_element_type(&self, input: &ValueInfoProto) -> Result<()> {
+        let name = input.name.clone().unwrap_or_default();
+        match self.element_type(&name) {
+            None | Some(DataType::FLOAT | DataType::FLOAT16 | DataType::BFLOAT16 | DataType::DOUBLE) => Ok(()),
+            Some(other) => Err(Error::unsupported(
+                format!("inputs of type {other} are not supported"),
+                self.input_place(&name),
+                "export the network with a float32 input",
+            )),
+        }
+    }
+
+    /// An input as errors name it: with the first node that reads it.
+    fn input_place(&self, name: &str) -> String {
+        let reader = self.graph.node.iter().find(|node| node.input.iter().any(|input| input == name));
+        let reader = reader.map_or_else(String::new, |node| format!(" of node {}", ops::title(node, self.opset)));
+        format!("input {name:?}{reader}")
     }
 
     /// The one input that neither an initializer nor a binding feeds.
@@ -160,7 +196,7 @@ impl Import<'_> {
     /// The declared shape; a symbolic first axis is the batch and becomes 1.
     fn input_shape(&self, info: &ValueInfoProto) -> Result<Vec<usize>> {
         let name = info.name.clone().unwrap_or_default();
-        let at = format!("input {name:?}");
+        let at = self.input_place(&name);
         let shape = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()).and_then(|t| t.shape.as_ref());
         let Some(shape) = shape else {
             return Err(Error::model("the input's shape is not stated", at, "export the network with static shapes"));
@@ -184,9 +220,8 @@ impl Import<'_> {
                 }
             }
         }
-        let elements = sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-        if elements.is_none_or(|elements| elements > constant::MAX_ELEMENTS) {
-            return Err(Error::limits(format!("the input's shape {sizes:?} is too large"), at, "use a smaller input"));
+        if constant::elements(&sizes).is_none_or(|elements| elements == 0) {
+            return Err(Error::limits(format!("the input's shape {sizes:?} is empty or too large"), at, "use another size"));
         }
         if sizes.is_empty() && !self.options.static_shapes {
             return Err(Error::unsupported("the input is a single number", at, "export an input of shape [N, features]"));
@@ -261,8 +296,9 @@ pub fn unsupported_nodes(path: &Path) -> Result<Vec<String>> {
     let at = path.display().to_string();
     let bytes = std::fs::read(path)
         .map_err(|error| Error::io(format!("the network file cannot be read: {error}"), &at, "check the path"))?;
-    let proto = ModelProto::parse_buf(&bytes)
-        .map_err(|error| Error::model(format!("this is no ONNX file: {error}"), at, "export the network again"))?;
+    let damaged = |what: String| Error::model(format!("this is no ONNX file: {what}"), &at, "export the network again");
+    wire::check(&bytes).map_err(|what| damaged(what.to_owned()))?;
+    let proto = ModelProto::parse_buf(&bytes).map_err(|error| damaged(error.to_string()))?;
     let opset = opset(&proto).unwrap_or_default();
     let nodes = proto.graph.iter().flat_map(|graph| &graph.node);
     Ok(nodes.filter(|node| !ops::is_known(node)).map(|node| ops::title(node, opset)).collect())

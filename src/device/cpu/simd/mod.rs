@@ -1,9 +1,9 @@
 //! One set of vector operations over three instruction sets.
 //!
 //! Kernels are written once, as a [`Job`] generic over [`Simd`]. [`Level::run`] compiles a job for each
-//! instruction set inside a function with that set's `#[target_feature]`, so that every operation inlines to one
-//! instruction. A token ([`Avx512`](x86::Avx512), …) exists only where its instructions were
-//! detected: holding one is the proof that they may be executed.
+//! instruction set inside a function with that set's `#[target_feature]`, so that every operation
+//! inlines to one instruction. A token ([`Avx512`](x86::Avx512), …) exists only where its instructions
+//! were detected: holding one is the proof that they may be executed.
 
 mod portable;
 #[cfg(target_arch = "x86_64")]
@@ -36,6 +36,8 @@ pub(crate) trait Simd: Copy {
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// The smaller; `b` where either is NaN.
     fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `b`, but NaN where `a` is.
+    fn keep_nan(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
     /// Reads `LANES` floats.
     ///
@@ -75,7 +77,9 @@ pub(crate) trait Simd: Copy {
     #[inline(always)]
     unsafe fn store_upto(self, to: *mut f32, vector: Self::Vector, count: usize) {
         // SAFETY: the caller vouches for min(count, LANES) floats.
-        unsafe { if count >= Self::LANES { self.store(to, vector) } else { self.store_first(to, vector, count) } }
+        unsafe {
+            if count >= Self::LANES { self.store(to, vector) } else { self.store_first(to, vector, count) }
+        }
     }
 
     /// The activation of each lane; those without a vector form ([`is_scalar`]) are left for
@@ -112,8 +116,8 @@ pub(crate) unsafe fn finish_scalar(activation: Activation, at: *mut f32, count: 
     }
 }
 
-/// A computation written over any [`Simd`]. Its `run` has to be `#[inline(always)]`, so that it is compiled with the
-/// instruction set of its caller.
+/// A computation written over any [`Simd`]. Its `run` has to be `#[inline(always)]`, so that it is
+/// compiled with the instruction set of its caller.
 pub(crate) trait Job {
     /// Does it.
     fn run<S: Simd>(self, simd: S);
@@ -181,7 +185,8 @@ impl Level {
         }
     }
 
-    /// Vectors of output channels that a product's register tile holds, next to [`MR`](super::product::MR) rows.
+    /// Vectors of output channels that a product's register tile holds, next to
+    /// [`MR`](super::product::MR) rows.
     pub fn tile_vectors(self) -> usize {
         match self {
             // 32 registers: 6 · 4 sums, 4 weights, 1 input.

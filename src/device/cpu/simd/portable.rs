@@ -76,6 +76,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn keep_nan(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        each(a, b, |a, b| if a.is_nan() { a } else { b })
+    }
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> Self::Vector {
         // SAFETY: the caller vouches for LANES floats; an unaligned read needs no alignment.
         unsafe { from.cast::<[f32; LANES]>().read_unaligned() }

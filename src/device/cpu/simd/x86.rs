@@ -4,7 +4,8 @@ use std::arch::x86_64::*;
 
 use super::{Job, Simd};
 
-/// Proof that the machine has AVX-512 F, VL, BW and DQ (Skylake-X, Ice Lake, Zen 4 and later), AVX2 and FMA.
+/// Proof that the machine has AVX-512 F, VL, BW and DQ (Skylake-X, Ice Lake, Zen 4 and later), AVX2 and
+/// FMA.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512(());
 
@@ -93,6 +94,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn keep_nan(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a), a) }
+    }
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m512 {
         // SAFETY: see above.
         unsafe { _mm512_loadu_ps(from) }
@@ -178,6 +185,12 @@ impl Simd for Avx2 {
     fn min(self, a: __m256, b: __m256) -> __m256 {
         // SAFETY: see above. The instruction gives its second operand where either is NaN.
         unsafe { _mm256_min_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn keep_nan(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_blendv_ps(b, a, _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a)) }
     }
 
     #[inline(always)]

@@ -41,5 +41,6 @@ pub(super) fn clip(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     };
     let low = bound(cx, "min", 1, f32::NEG_INFINITY)?;
     let high = bound(cx, "max", 2, f32::INFINITY)?;
-    emit(cx, Activation::Clip { low, high })
+    // Where the bounds cross, ONNX gives the upper one.
+    emit(cx, Activation::Clip { low: low.min(high), high })
 }

@@ -2,7 +2,7 @@
 
 use super::NodeContext;
 use crate::Result;
-use crate::model::onnx::constant::Constant;
+use crate::model::onnx::constant::{BATCH, Constant};
 use crate::model::onnx::context::Slot;
 use crate::model::{BinaryKind, Op, Tensor};
 
@@ -82,13 +82,9 @@ fn broadcast(cx: &NodeContext<'_, '_>, a: &[usize], b: &[usize]) -> Result<Vec<u
 }
 
 /// Both operands constant: the result is a constant.
-fn fold(cx: &NodeContext<'_, '_>, kind: BinaryKind, a: Constant, b: Constant) -> Result<Constant> {
-    use crate::model::onnx::constant::{BATCH, MAX_ELEMENTS};
+fn fold(cx: &mut NodeContext<'_, '_>, kind: BinaryKind, a: Constant, b: Constant) -> Result<Constant> {
     let shape = broadcast(cx, a.shape(), b.shape())?;
-    let elements = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-    let Some(elements) = elements.filter(|&n| n <= MAX_ELEMENTS) else {
-        return Err(cx.unsupported(format!("the constant {shape:?} is too large")));
-    };
+    let elements = cx.charge(&shape)?;
     let place = |operand: &[usize], flat: usize| {
         let (mut rest, mut at, mut step) = (flat, 0, 1);
         for axis in (0..shape.len()).rev() {
@@ -115,7 +111,7 @@ fn fold(cx: &NodeContext<'_, '_>, kind: BinaryKind, a: Constant, b: Constant) ->
             for i in 0..elements {
                 let (x, y) = (x[place(xs, i)], y[place(ys, i)]);
                 if x == BATCH || y == BATCH {
-                    return Err(cx.unsupported("it computes with the batch size"));
+                    return Err(cx.batch_in_arithmetic());
                 }
                 let result = match kind {
                     BinaryKind::Add => x.checked_add(y),

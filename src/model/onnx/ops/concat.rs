@@ -46,6 +46,7 @@ fn activations(cx: &mut NodeContext<'_, '_>, axis: i64, values: &[(usize, bool)]
 
 /// Vectors of integers, as exporters join them to a shape.
 fn shapes(cx: &mut NodeContext<'_, '_>, constants: Vec<Constant>) -> Result<()> {
+    cx.charge(&[constants.iter().map(Constant::len).sum()])?;
     let mut joined = Vec::new();
     for constant in constants {
         match constant {

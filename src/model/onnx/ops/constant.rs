@@ -3,12 +3,12 @@
 use super::NodeContext;
 use crate::Result;
 use crate::model::Tensor;
-use crate::model::onnx::constant::{BATCH, Constant, MAX_ELEMENTS};
+use crate::model::onnx::constant::{BATCH, Constant};
 use crate::model::onnx::context::Slot;
 
 pub(super) fn constant(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     let constant = if let Some(tensor) = cx.attribute_tensor("value") {
-        Constant::read(tensor, cx.context.folder.as_deref())?
+        cx.read(tensor)?
     } else if cx.has("value_float") {
         Constant::Float(Tensor::new(&[], vec![cx.float("value_float", 0.0)]))
     } else if let Some(floats) = cx.floats("value_floats") {
@@ -28,6 +28,12 @@ pub(super) fn constant(cx: &mut NodeContext<'_, '_>) -> Result<()> {
 pub(super) fn identity(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     use rten_onnx::onnx::DataType;
     let slot = cx.slot(0)?;
+    if cx.op == "Dropout" {
+        let training = cx.constant(2)?;
+        if training.is_some_and(|flag| !matches!(flag, Constant::Int { data, .. } if data.iter().all(|&v| v == 0))) {
+            return Err(cx.unsupported("it is in training mode"));
+        }
+    }
     if cx.op == "Cast" {
         let to = DataType(i32::try_from(cx.int("to", 1)).unwrap_or(0));
         let float = matches!(to, DataType::FLOAT | DataType::FLOAT16 | DataType::DOUBLE | DataType::BFLOAT16);
@@ -38,12 +44,14 @@ pub(super) fn identity(cx: &mut NodeContext<'_, '_>) -> Result<()> {
             }
             Slot::Constant(Constant::Int { shape, data }) if float => {
                 if data.contains(&BATCH) {
-                    return Err(cx.unsupported("it computes with the batch size"));
+                    return Err(cx.batch_in_arithmetic());
                 }
+                cx.charge(&shape)?;
                 let data: Vec<f32> = data.into_iter().map(|v| v as f32).collect();
                 Slot::Constant(Constant::Float(Tensor { shape, data: data.into() }))
             }
             Slot::Constant(Constant::Float(tensor)) if integer => {
+                cx.charge(&tensor.shape)?;
                 let data = tensor.data.iter().map(|&v| v as i64).collect();
                 Slot::Constant(Constant::Int { shape: tensor.shape, data })
             }
@@ -63,21 +71,14 @@ pub(super) fn constant_of_shape(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     let Some(Constant::Int { data, .. }) = cx.constant(0)? else {
         return Err(cx.damaged("its shape has to be integers"));
     };
-    let mut shape = Vec::with_capacity(data.len());
-    let mut elements = 1usize;
-    for size in data {
-        if size == BATCH {
-            return Err(cx.unsupported("it makes a constant of the batch's size"));
-        }
-        let size = usize::try_from(size).map_err(|_| cx.damaged("a length is negative"))?;
-        elements = elements
-            .checked_mul(size)
-            .filter(|&n| n <= MAX_ELEMENTS)
-            .ok_or_else(|| cx.unsupported("the constant is too large"))?;
-        shape.push(size);
+    if data.contains(&BATCH) {
+        return Err(cx.unsupported("it makes a constant of the batch's size"));
     }
+    let shape = data.iter().map(|&size| usize::try_from(size)).collect::<Result<Vec<_>, _>>();
+    let shape = shape.map_err(|_| cx.damaged("a length is negative"))?;
+    let elements = cx.charge(&shape)?;
     let value = match cx.attribute_tensor("value") {
-        Some(tensor) => Constant::read(tensor, None)?,
+        Some(tensor) => cx.read(tensor)?,
         None => Constant::Float(Tensor::new(&[1], vec![0.0])),
     };
     if value.len() != 1 {
@@ -117,6 +118,8 @@ pub(super) fn gather(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     }
     let length = data.shape()[0] as i64;
     let inner: usize = data.shape()[1..].iter().product();
+    let shape: Vec<usize> = indices_shape.iter().chain(&data.shape()[1..]).copied().collect();
+    cx.charge(&shape)?;
     let mut places = Vec::new();
     for index in indices {
         let at = if index < 0 { index + length } else { index };
@@ -125,7 +128,6 @@ pub(super) fn gather(cx: &mut NodeContext<'_, '_>) -> Result<()> {
         }
         places.extend((0..inner).map(|k| at as usize * inner + k));
     }
-    let shape = indices_shape.iter().chain(&data.shape()[1..]).copied().collect();
     let gathered = data.picked(shape, places.into_iter());
     cx.set(Slot::Constant(gathered));
     Ok(())

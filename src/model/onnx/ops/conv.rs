@@ -5,7 +5,7 @@ use crate::Result;
 use crate::model::{Op, Tensor, Window};
 
 pub(super) fn import(cx: &mut NodeContext<'_, '_>) -> Result<()> {
-    let (id, batched) = cx.value(0)?;
+    let (id, batched) = cx.sample(0)?;
     let mut weight = cx.needed_tensor(1)?;
     let bias = cx.tensor(2)?;
     let shape = cx.shape(id);
@@ -35,7 +35,7 @@ pub(super) fn import(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     }
     let [height, width] = window.output(space, false, &cx.name)?;
     let output = if shape.len() == 2 { vec![outputs, width] } else { vec![outputs, height, width] };
-    cx.emit(Op::Conv { weight, bias, window, groups }, vec![id], output, batched)
+    cx.emit_sample(Op::Conv { weight, bias, window, groups }, id, output, batched)
 }
 
 /// Height and width of `[C, H, W]`, or `[1, L]` of `[C, L]`.
@@ -63,9 +63,7 @@ pub(super) fn window(
             _ => Err(cx.damaged(format!("its {name} {given:?} do not fit"))),
         }
     };
-    let declared = pair("kernel_shape", 1)?;
-    let kernel = if cx.has("kernel_shape") && axes == 1 { [1, declared[1]] } else { kernel };
-    if cx.has("kernel_shape") && declared[1] != kernel[1] {
+    if cx.has("kernel_shape") && pair("kernel_shape", 1)? != kernel {
         return Err(cx.damaged("kernel_shape differs from the weights"));
     }
     let (stride, dilation) = (pair("strides", 1)?, pair("dilations", 1)?);

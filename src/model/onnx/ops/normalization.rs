@@ -5,9 +5,12 @@ use crate::Result;
 use crate::model::{Op, Tensor};
 
 pub(super) fn batch(cx: &mut NodeContext<'_, '_>) -> Result<()> {
-    let (id, batched) = cx.value(0)?;
+    let (id, batched) = cx.sample(0)?;
     if cx.int("training_mode", 0) != 0 {
         return Err(cx.unsupported("it is in training mode"));
+    }
+    if cx.int("spatial", 1) == 0 {
+        return Err(cx.unsupported("it has statistics for each pixel (spatial = 0)"));
     }
     let shape = cx.shape(id);
     let channels = shape.first().copied().unwrap_or(0);
@@ -26,5 +29,5 @@ pub(super) fn batch(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     let shift: Vec<f32> =
         (0..channels).map(|c| (f64::from(beta[c]) - f64::from(mean[c]) * exact(c)) as f32).collect();
     let op = Op::Affine { scale: Tensor::new(&[channels], scale), shift: Tensor::new(&[channels], shift) };
-    cx.emit(op, vec![id], shape, batched)
+    cx.emit_sample(op, id, shape, batched)
 }

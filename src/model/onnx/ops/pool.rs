@@ -21,7 +21,7 @@ pub(super) fn average(cx: &mut NodeContext<'_, '_>) -> Result<()> {
 }
 
 fn slide(cx: &mut NodeContext<'_, '_>, kind: PoolKind) -> Result<()> {
-    let (id, batched) = cx.value(0)?;
+    let (id, batched) = cx.sample(0)?;
     let shape = cx.shape(id);
     let space = space(cx, &shape)?;
     let kernel: Vec<usize> = cx
@@ -38,14 +38,11 @@ fn slide(cx: &mut NodeContext<'_, '_>, kind: PoolKind) -> Result<()> {
     let window = window(cx, kernel, shape.len() - 1, space)?;
     let [height, width] = window.output(space, cx.int("ceil_mode", 0) != 0, &cx.name)?;
     // A window that sees nothing but padding has no maximum and no mean.
-    for axis in 0..2 {
-        let reach = (window.kernel[axis] - 1) * window.dilation[axis] + 1;
-        if window.pads[axis] >= reach || window.pads[axis + 2] >= reach {
-            return Err(cx.unsupported("its padding is as large as its kernel"));
-        }
+    if !window.sees_input(space, [height, width]) {
+        return Err(cx.unsupported("some of its windows lie in the padding altogether"));
     }
     let output = if shape.len() == 2 { vec![shape[0], width] } else { vec![shape[0], height, width] };
-    cx.emit(Op::Pool { kind, window }, vec![id], output, batched)
+    cx.emit_sample(Op::Pool { kind, window }, id, output, batched)
 }
 
 pub(super) fn global_average(cx: &mut NodeContext<'_, '_>) -> Result<()> {
@@ -57,12 +54,12 @@ pub(super) fn global_max(cx: &mut NodeContext<'_, '_>) -> Result<()> {
 }
 
 fn global(cx: &mut NodeContext<'_, '_>, kind: ReduceKind) -> Result<()> {
-    let (id, batched) = cx.value(0)?;
+    let (id, batched) = cx.sample(0)?;
     let mut shape = cx.shape(id);
     if shape.len() < 2 {
         return Err(cx.damaged(format!("an input {shape:?} has no space")));
     }
     let axes = (1..shape.len()).collect();
     shape[1..].fill(1);
-    cx.emit(Op::Reduce { kind, axes }, vec![id], shape, batched)
+    cx.emit_sample(Op::Reduce { kind, axes }, id, shape, batched)
 }

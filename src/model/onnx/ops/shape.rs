@@ -3,7 +3,7 @@
 use super::NodeContext;
 use crate::Result;
 use crate::model::Op;
-use crate::model::onnx::constant::{BATCH, Constant};
+use crate::model::onnx::constant::{BATCH, Constant, elements};
 use crate::model::onnx::context::Slot;
 
 pub(super) fn flatten(cx: &mut NodeContext<'_, '_>) -> Result<()> {
@@ -55,16 +55,20 @@ pub(super) fn reshape(cx: &mut NodeContext<'_, '_>) -> Result<()> {
             if rest.contains(&BATCH) {
                 return Err(cx.unsupported("it moves the batch axis"));
             }
-            let declared = cx.context.declared_batch.map(|batch| batch as i64);
+            // A network traced with one sample may have that one written into its shapes.
+            let declared = cx.context.declared_batch.unwrap_or(1) as i64;
             let keeps = first == BATCH
                 || (first == 0 && !zero_is_zero)
                 || first == -1
-                || (first > 0 && Some(first) == declared);
+                || first == declared;
             if !keeps {
                 return Err(cx.unsupported(format!("it gives the batch axis the length {first}")));
             }
             // A 0 copies the axis of the same place, which is one further to the left without the batch.
-            let output = resolve(cx, rest, &before, len, zero_is_zero)?;
+            let output = resolve(cx, rest, &before, len, zero_is_zero).map_err(|error| match first {
+                -1 => cx.unsupported(format!("it may join the batch with other axes: {shape:?} becomes {rest:?}")),
+                _ => error,
+            })?;
             cx.emit(Op::Reshape, vec![id], output, batched)
         }
         Slot::Lazy(_) => Err(cx.damaged("an input has no value")),
@@ -93,9 +97,8 @@ fn resolve(
         };
         shape.push(usize::try_from(size).map_err(|_| cx.damaged(format!("its shape {target:?} is negative")))?);
     }
-    let known = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
     let misfit = || cx.damaged(format!("{len} elements do not fit the shape {target:?}"));
-    let known = known.ok_or_else(misfit)?;
+    let known = elements(&shape).ok_or_else(misfit)?;
     if let Some(axis) = open {
         if known == 0 || len % known != 0 {
             return Err(misfit());
@@ -129,6 +132,10 @@ pub(super) fn squeeze(cx: &mut NodeContext<'_, '_>) -> Result<()> {
             let shape = cx.shape(id);
             let drop: Vec<usize> = match axes {
                 Some(axes) => axes.iter().map(|&axis| cx.axis(axis, id, batched)).collect::<Result<_>>()?,
+                // All axes of length 1: the batch among them if it is fixed to 1.
+                None if batched && cx.context.declared_batch == Some(1) => {
+                    return Err(cx.unsupported("it removes the batch axis"));
+                }
                 None => (0..shape.len()).filter(|&axis| shape[axis] == 1).collect(),
             };
             if drop.iter().any(|&axis| shape[axis] != 1) {
@@ -180,6 +187,7 @@ pub(super) fn transpose(cx: &mut NodeContext<'_, '_>) -> Result<()> {
         Slot::Constant(constant) => {
             let shape = constant.shape().to_vec();
             let perm = permutation(cx, shape.len())?;
+            cx.charge(&shape)?;
             let output: Vec<usize> = perm.iter().map(|&axis| shape[axis]).collect();
             let mut strides = vec![1; shape.len()];
             for axis in (1..shape.len()).rev() {

@@ -1,4 +1,0 @@
-//! What several test files share.
-
-pub mod plans;
-pub mod reference;

@@ -1,0 +1,40 @@
+//! docs/operators.md says what the importer knows.
+
+use std::path::Path;
+
+use whybox::model::onnx::{OPSETS, supported_operators};
+
+const UPDATE: &str = "UPDATE_DOCS=1 cargo test --test operators";
+
+fn page() -> String {
+    let mut page = format!(
+        "# Operators\n\n\
+         The ONNX operators that whybox imports, opsets {} to {}. Both engines run every one of them. Anything else is\n\
+         an error that names node, operator and opset; parts of a graph that its output does not need may hold\n\
+         anything.\n\n\
+         Written by `{UPDATE}`.\n\n\
+         | operator | supported form |\n|---|---|\n",
+        OPSETS.start(),
+        OPSETS.end(),
+    );
+    for (name, form) in supported_operators() {
+        page += &format!("| {name} | {form} |\n");
+    }
+    page
+}
+
+#[test]
+fn the_page_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operators.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, page()).expect("the page can be written");
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == page(), "docs/operators.md is out of date: {UPDATE}");
+}
+
+#[test]
+fn operators_are_in_alphabetical_order() {
+    let names: Vec<_> = supported_operators().map(|(name, _)| name).collect();
+    assert!(names.is_sorted(), "{names:?}");
+}
