@@ -22,9 +22,11 @@ fn solver(criterion: &mut Criterion) {
         let size = format!("{rows}x{players}");
         group.bench_function(BenchmarkId::new("moments", &size), |bencher| bencher.iter(moments));
         let gram = moments();
-        for (name, selection, num_features) in
-            [("ridge", Selection::None, players), ("forward", Selection::Forward, 5), ("lasso", Selection::LassoPath, 10)]
-        {
+        for (name, selection, num_features) in [
+            ("ridge", Selection::None, players),
+            ("forward", Selection::Forward, 5),
+            ("lasso", Selection::LassoPath, 10),
+        ] {
             let options = SurrogateOptions { selection, num_features, ..SurrogateOptions::default() };
             group.bench_function(BenchmarkId::new(name, &size), |bencher| {
                 bencher.iter(|| Surrogate::fit_all(&gram, &[0, 1, 2, 3, 4], &options).expect("a surrogate"));

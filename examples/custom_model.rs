@@ -25,7 +25,8 @@ fn score(x: &[f64]) -> f64 {
 
 fn main() -> Result<()> {
     let game = FunctionGame::new(NAMES.len(), 1, |present: &[bool], out: &mut [f64]| {
-        let x: Vec<f64> = (0..NAMES.len()).map(|i| if present[i] { CUSTOMER[i] } else { AVERAGE[i] }).collect();
+        let x: Vec<f64> =
+            (0..NAMES.len()).map(|i| if present[i] { CUSTOMER[i] } else { AVERAGE[i] }).collect();
         out[0] = score(&x);
     });
     let lime = Lime { samples: 5000, distance: Distance::Euclidean, kernel_width: 2.0, ..Lime::default() };

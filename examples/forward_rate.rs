@@ -37,6 +37,11 @@ fn main() -> Result<()> {
         network.responses(&batch, &options)?;
         passes += rows;
     }
-    println!("{:.2} passes/s  {}  {}", passes as f64 / start.elapsed().as_secs_f64(), model.name(), device.name());
+    println!(
+        "{:.2} passes/s  {}  {}",
+        passes as f64 / start.elapsed().as_secs_f64(),
+        model.name(),
+        device.name()
+    );
     Ok(())
 }

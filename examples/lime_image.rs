@@ -40,9 +40,8 @@ fn main() -> Result<()> {
 
     let name = |output: usize| names.get(output).cloned().unwrap_or(format!("output {output}"));
     for attribution in &result.explanation.attributions {
-        let strongest = (0..result.segments).max_by(|&a, &b| {
-            attribution.values[a].abs().total_cmp(&attribution.values[b].abs())
-        });
+        let strongest = (0..result.segments)
+            .max_by(|&a, &b| attribution.values[a].abs().total_cmp(&attribution.values[b].abs()));
         println!(
             "{}: probability {:.3}, weighted R² {:.3}, strongest segment {}",
             name(attribution.output),

@@ -43,3 +43,8 @@ pub mod solve;
 
 pub use device::{Device, Network};
 pub use error::{Error, Result};
+
+/// The README's Rust blocks, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

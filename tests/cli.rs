@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use image::{DynamicImage, GenericImageView, ImageBuffer, Luma, Rgb, Rgba, RgbImage};
+use image::{DynamicImage, GenericImageView, ImageBuffer, Luma, Rgb, RgbImage, Rgba};
 use tempfile::TempDir;
 
 fn whybox(folder: &Path, arguments: &[&str]) -> Output {
@@ -68,7 +68,9 @@ fn photo() -> RgbImage {
 fn the_first_command_explains_the_built_in_photo() {
     let folder = folder();
     let text = assert_good(&image(folder.path(), &["--samples", "300"]));
-    for word in ["CPU", "cifar10_resnet", "Prediction", "cat", "segment", "R²", "per second", "evaluate", "seed"] {
+    for word in
+        ["CPU", "cifar10_resnet", "Prediction", "cat", "segment", "R²", "per second", "evaluate", "seed"]
+    {
         assert!(text.contains(word), "{word:?} is missing in:\n{text}");
     }
     let out = folder.path().join("whybox-out");
@@ -80,7 +82,8 @@ fn the_first_command_explains_the_built_in_photo() {
     let page = std::fs::read_to_string(out.join("explanation.html")).expect("a page");
     assert!(page.starts_with("<!DOCTYPE html>") && page.contains("data:image/png;base64,"));
     let json: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(out.join("explanation.json")).expect("a document")).expect("JSON");
+        serde_json::from_slice(&std::fs::read(out.join("explanation.json")).expect("a document"))
+            .expect("JSON");
     assert_eq!(json["evaluations"], 300);
     assert_eq!(json["outputs"][0]["name"], "cat");
     let leftovers: Vec<_> = std::fs::read_dir(&out)
@@ -105,7 +108,12 @@ fn the_same_seed_gives_the_same_document_and_another_seed_another() {
     assert_ne!(document("3", &[]), document("4", &[]));
     let memory = document("3", &["--memory", "64MiB"]);
     let weights = |outputs: &serde_json::Value| -> Vec<f64> {
-        outputs[0]["weights"].as_array().expect("weights").iter().map(|w| w.as_f64().expect("a number")).collect()
+        outputs[0]["weights"]
+            .as_array()
+            .expect("weights")
+            .iter()
+            .map(|w| w.as_f64().expect("a number"))
+            .collect()
     };
     let (small, usual) = (weights(&memory), weights(&document("3", &[])));
     let difference: f64 = small.iter().zip(&usual).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
@@ -125,13 +133,21 @@ fn photos_of_every_kind_work() {
     save("grey.png", DynamicImage::from(rgb.clone()).to_luma8().into());
     save("grey16.png", DynamicImage::from(rgb.clone()).to_luma16().into());
     save("rgb16.png", DynamicImage::from(rgb.clone()).to_rgb16().into());
-    save("rgba.png", DynamicImage::from(ImageBuffer::from_fn(50, 30, |x, y| {
-        Rgba([x as u8 * 5, y as u8 * 8, 90, if x > 25 { 0 } else { 255 }])
-    })));
+    save(
+        "rgba.png",
+        DynamicImage::from(ImageBuffer::from_fn(50, 30, |x, y| {
+            Rgba([x as u8 * 5, y as u8 * 8, 90, if x > 25 { 0 } else { 255 }])
+        })),
+    );
     save("one.png", DynamicImage::from(ImageBuffer::from_pixel(1, 1, Luma([77u8]))));
-    save("wide.bmp", DynamicImage::from(rgb.clone()).resize_exact(300, 20, image::imageops::FilterType::Triangle));
+    save(
+        "wide.bmp",
+        DynamicImage::from(rgb.clone()).resize_exact(300, 20, image::imageops::FilterType::Triangle),
+    );
     save("photo.jpg", rgb.into());
-    for name in ["rgb.png", "grey.png", "grey16.png", "rgb16.png", "rgba.png", "one.png", "wide.bmp", "photo.jpg"] {
+    for name in
+        ["rgb.png", "grey.png", "grey16.png", "rgb16.png", "rgba.png", "one.png", "wide.bmp", "photo.jpg"]
+    {
         let out = format!("out-{name}");
         assert_good(&image(folder.path(), &[name, "--out", &out]));
         assert!(folder.path().join(out).join("explanation.png").exists(), "{name}");

@@ -65,12 +65,20 @@ fn tensors(folder: &Path, kind: &str) -> Vec<Numbers> {
 }
 
 /// Runs one output of a vector: with every axis as it is written, or with axis 0 as the batch.
-fn answer(path: &Path, output: &str, inputs: &[Numbers], names: &[String], fixed: bool) -> whybox::Result<Vec<f32>> {
+fn answer(
+    path: &Path,
+    output: &str,
+    inputs: &[Numbers],
+    names: &[String],
+    fixed: bool,
+) -> whybox::Result<Vec<f32>> {
     let further = names.iter().zip(inputs).skip(1);
     let options = OnnxOptions {
         input: names.first().cloned(),
         output: Some(output.to_owned()),
-        bind: further.map(|(name, tensor)| (name.clone(), (tensor.shape.clone(), tensor.data.clone()))).collect(),
+        bind: further
+            .map(|(name, tensor)| (name.clone(), (tensor.shape.clone(), tensor.data.clone())))
+            .collect(),
         static_shapes: fixed,
         ..OnnxOptions::default()
     };
@@ -101,14 +109,19 @@ fn compare(expected: &[f32], found: &[f32]) -> Result<(), String> {
 fn names_the_node(error: &Error, operator: &str) -> Result<(), String> {
     let text = error.to_string();
     match error {
-        Error::Unsupported(_) if text.contains("node \"") && text.contains(&format!("{operator}, opset")) => Ok(()),
+        Error::Unsupported(_) if text.contains("node \"") && text.contains(&format!("{operator}, opset")) => {
+            Ok(())
+        }
         _ => Err(format!("refused as {error:?}")),
     }
 }
 
 fn check(folder: &Path, operator: &str) -> Outcome {
     let path = folder.join("model.onnx");
-    let graph = ModelProto::parse_buf(&std::fs::read(&path).expect("a model")).expect("a model").graph.expect("a graph");
+    let graph = ModelProto::parse_buf(&std::fs::read(&path).expect("a model"))
+        .expect("a model")
+        .graph
+        .expect("a graph");
     let name = |info: &rten_onnx::onnx::ValueInfoProto| info.name.clone().unwrap_or_default();
     let inputs = tensors(folder, "input");
     let names: Vec<String> = graph.input.iter().map(name).collect();
@@ -123,7 +136,9 @@ fn check(folder: &Path, operator: &str) -> Outcome {
                 Ok(found) => compare(&expected.data, found).map(|()| answered = true),
                 Err(_) if answered => Ok(()),
                 // An axis 0 that is no batch is the caller's mistake: what counts is what was said of the fixed form.
-                Err(_) if std::ptr::eq(answer, &answers[1]) => names_the_node(answers[0].as_ref().unwrap_err(), operator),
+                Err(_) if std::ptr::eq(answer, &answers[1]) => {
+                    names_the_node(answers[0].as_ref().unwrap_err(), operator)
+                }
                 Err(_) => Ok(()),
             };
             if let Err(what) = verdict {
@@ -149,7 +164,8 @@ fn operator_vectors() {
     let mut table: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     let mut wrong = Vec::new();
     for case in cases {
-        let (name, operator) = (case["name"].as_str().expect("a name"), case["op"].as_str().expect("an operator"));
+        let (name, operator) =
+            (case["name"].as_str().expect("a name"), case["op"].as_str().expect("an operator"));
         let row = table.entry(operator).or_default();
         match check(&folder.join(name), operator) {
             Outcome::Pass => row.0 += 1,
@@ -162,7 +178,8 @@ fn operator_vectors() {
     for (operator, (passed, refused)) in &table {
         println!("{operator:24} {passed:3} pass {refused:3} refused");
     }
-    writeln!(std::io::stderr(), "operator_vectors: {passed} pass, {refused} refused, {} wrong", wrong.len()).ok();
+    writeln!(std::io::stderr(), "operator_vectors: {passed} pass, {refused} refused, {} wrong", wrong.len())
+        .ok();
     assert!(wrong.is_empty(), "{} vectors are wrong:\n{}", wrong.len(), wrong.join("\n"));
     assert!(passed >= ANSWERED, "{passed} vectors pass, {ANSWERED} did");
 }
@@ -172,7 +189,8 @@ fn operator_vectors() {
 fn several_inputs_need_binding() {
     let path = folder().join("test_reshape_reduced_dims/model.onnx");
     if !path.exists() {
-        writeln!(std::io::stderr(), "skipped: several_inputs_need_binding, {} is not there", path.display()).ok();
+        writeln!(std::io::stderr(), "skipped: several_inputs_need_binding, {} is not there", path.display())
+            .ok();
         return;
     }
     let error = Model::from_onnx(&path).expect_err("nothing says what the shape is");

@@ -8,7 +8,9 @@ use whybox::{Error, Result};
 /// A linear game: the surrogate has to find its coefficients, whatever the weights.
 fn linear() -> FunctionGame<impl Fn(&[bool], &mut [f64])> {
     FunctionGame::new(7, 2, |present: &[bool], out: &mut [f64]| {
-        let sum = |slope: f64| present.iter().enumerate().map(|(i, &p)| if p { slope * i as f64 } else { 0.0 }).sum::<f64>();
+        let sum = |slope: f64| {
+            present.iter().enumerate().map(|(i, &p)| if p { slope * i as f64 } else { 0.0 }).sum::<f64>()
+        };
         out[0] = 1.0 + sum(0.5);
         out[1] = -2.0 + sum(-1.5);
     })
@@ -35,7 +37,11 @@ fn a_linear_game_is_recovered() -> Result<()> {
                 assert_eq!(attribution.output, output);
                 assert!((attribution.intercept - intercept).abs() < 1e-9, "{selection:?}");
                 for (player, value) in attribution.values.iter().enumerate() {
-                    assert!((value - slope * player as f64).abs() < 1e-9, "{selection:?}: {:?}", attribution.values);
+                    assert!(
+                        (value - slope * player as f64).abs() < 1e-9,
+                        "{selection:?}: {:?}",
+                        attribution.values
+                    );
                 }
                 assert!((attribution.score - 1.0).abs() < 1e-9);
                 assert!((attribution.local_prediction - attribution.prediction).abs() < 1e-9);
@@ -61,8 +67,11 @@ fn standard_errors_cover_the_noise_of_sampling() -> Result<()> {
     for player in 0..6 {
         let values: Vec<f64> = runs.iter().map(|run| run.values[player]).collect();
         let mean = values.iter().sum::<f64>() / values.len() as f64;
-        let spread = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (values.len() - 1) as f64).sqrt();
-        let stated = runs.iter().filter_map(|run| run.standard_errors.as_ref()).map(|e| e[player]).sum::<f64>() / 200.0;
+        let spread =
+            (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (values.len() - 1) as f64).sqrt();
+        let stated =
+            runs.iter().filter_map(|run| run.standard_errors.as_ref()).map(|e| e[player]).sum::<f64>()
+                / 200.0;
         assert!((0.75..1.35).contains(&(stated / spread)), "player {player}: stated {stated}, seen {spread}");
     }
     Ok(())
@@ -93,7 +102,10 @@ fn what_makes_no_sense_is_an_error() {
     assert!(matches!(refused(Lime { samples: 0, ..Lime::default() }), Error::Parameter(_)));
     assert!(matches!(refused(Lime { samples: 1, ..Lime::default() }), Error::Parameter(_)));
     assert!(matches!(refused(Lime { labels: Labels::Top(0), ..Lime::default() }), Error::Parameter(_)));
-    assert!(matches!(refused(Lime { labels: Labels::Given(vec![2]), ..Lime::default() }), Error::Parameter(_)));
+    assert!(matches!(
+        refused(Lime { labels: Labels::Given(vec![2]), ..Lime::default() }),
+        Error::Parameter(_)
+    ));
     assert!(matches!(refused(Lime { kernel_width: f64::NAN, ..Lime::default() }), Error::Parameter(_)));
     assert!(matches!(refused(Lime { alpha: -1.0, ..Lime::default() }), Error::Parameter(_)));
     let nan = FunctionGame::new(3, 1, |present: &[bool], out: &mut [f64]| {

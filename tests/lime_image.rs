@@ -104,7 +104,8 @@ fn explain(record: &Record, responses: &Array2<f64>, case: &Case) -> Vec<Surroga
 /// How far the coefficients are apart, relative to the norm of lime's, or what else disagrees.
 fn compare(ours: &Surrogate, lime: &Answer) -> Result<f64, String> {
     let mut chosen = ours.coefficients.clone();
-    let mut expected: Vec<(usize, f64)> = lime.features.iter().copied().zip(lime.coefficients.clone()).collect();
+    let mut expected: Vec<(usize, f64)> =
+        lime.features.iter().copied().zip(lime.coefficients.clone()).collect();
     chosen.sort_by_key(|&(feature, _)| feature);
     expected.sort_by_key(|&(feature, _)| feature);
     let features = |of: &[(usize, f64)]| of.iter().map(|&(feature, _)| feature).collect::<Vec<_>>();
@@ -137,7 +138,8 @@ fn compare_all(record: &Record, responses: &Array2<f64>) -> Result<f64, Vec<Stri
             match compare(fit, answer) {
                 Ok(difference) => worst = worst.max(difference),
                 Err(reason) => {
-                    failures.push(format!("{} features, label {}: {reason}", case.num_features, answer.label));
+                    failures
+                        .push(format!("{} features, label {}: {reason}", case.num_features, answer.label));
                 }
             }
         }

@@ -8,7 +8,9 @@ use whybox::device::RunOptions;
 use whybox::model::{Activation, Model, Window};
 use whybox::perturb::picture::{Baseline, Picture, PictureShape, PixelOrder, Preprocess};
 use whybox::perturb::segment::SegmentMap;
-use whybox::perturb::{Coalitions, Footprints, Perturbation, ResizedSegments, Sampling, Segments, lime_coalitions};
+use whybox::perturb::{
+    Coalitions, Footprints, Perturbation, ResizedSegments, Sampling, Segments, lime_coalitions,
+};
 use whybox::plan::{FirstLayer, InputLayout};
 use whybox::{Device, Error};
 
@@ -51,7 +53,8 @@ fn segments_show_the_instance_or_the_baseline_in_every_layout() {
         (vec![HEIGHT, WIDTH, 3], PixelOrder::ChannelsLast, false),
     ] {
         let segments =
-            Segments::new(instance.clone(), baseline.clone(), map.clone(), order, coalitions.clone()).expect("sizes agree");
+            Segments::new(instance.clone(), baseline.clone(), map.clone(), order, coalitions.clone())
+                .expect("sizes agree");
         let layout = InputLayout { shape, channels_last };
         let found = expand(&segments, &layout, rows);
         for row in 0..rows {
@@ -86,15 +89,21 @@ fn masks_at_the_photo_s_resolution_equal_masking_and_then_resizing() {
             f32::from(photo.get_pixel(x as u32, y as u32).0[c]) / 255.0
         });
         let baseline = Baseline::Colour([51, 102, 204]).picture(pixels.view(), &whole).expect("a colour");
-        let footprints =
-            Arc::new(Footprints::new(&picture, baseline.view(), &whole, &shape, &preprocess).expect("sizes agree"));
+        let footprints = Arc::new(
+            Footprints::new(&picture, baseline.view(), &whole, &shape, &preprocess).expect("sizes agree"),
+        );
         let players = footprints.players();
         let cropped = footprints.labels().iter().filter(|&&label| label == u32::MAX).count();
-        assert_eq!(text.contains("stretch"), cropped == 0, "{text}: segments that were cropped away are no players");
+        assert_eq!(
+            text.contains("stretch"),
+            cropped == 0,
+            "{text}: segments that were cropped away are no players"
+        );
         assert_eq!(text.contains("stretch"), players == whole.count(), "{text}");
         let rows = 5;
         let coalitions = coalitions(players, rows);
-        let perturbation = ResizedSegments::new(footprints.clone(), shape, coalitions.clone()).expect("players agree");
+        let perturbation =
+            ResizedSegments::new(footprints.clone(), shape, coalitions.clone()).expect("players agree");
         let found = expand(&perturbation, &layout, rows);
         for row in 0..rows {
             // By hand: the photo is masked at 8 bits (the colour is a whole number), then goes the usual way.
@@ -138,8 +147,8 @@ fn the_masked_first_layer_runs_and_equals_the_expanded_one() {
     let map = map();
     let rows = 70;
     let coalitions = coalitions(map.count(), rows);
-    let segments =
-        Segments::new(sample(1), sample(2), map.clone(), PixelOrder::ChannelsFirst, coalitions).expect("sizes agree");
+    let segments = Segments::new(sample(1), sample(2), map.clone(), PixelOrder::ChannelsFirst, coalitions)
+        .expect("sizes agree");
     let network = network(&Device::cpu());
     assert!(network.plan().masked_first_layer().is_some());
     let run = |first_layer: Option<FirstLayer>| {

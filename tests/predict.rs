@@ -65,7 +65,8 @@ fn fortran(data: &[f32]) -> Vec<f32> {
 }
 
 fn answer(folder: &Path) -> (Vec<u64>, Vec<f32>) {
-    let file = NpyFile::new(std::fs::File::open(folder.join("y.npy")).expect("outputs")).expect("a .npy file");
+    let file =
+        NpyFile::new(std::fs::File::open(folder.join("y.npy")).expect("outputs")).expect("a .npy file");
     let shape = file.shape().to_vec();
     (shape, file.into_vec().expect("float32"))
 }

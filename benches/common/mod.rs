@@ -48,7 +48,9 @@ pub fn resnet18() -> Result<Model> {
     for (channels, stride) in [(64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1)] {
         let entry = net.mark();
         let down = stride != 1 || net.shape()[0] != channels;
-        net = weights.conv(net, channels, Window::square(3).stride(stride).pad(1))?.activation(Activation::Relu)?;
+        net = weights
+            .conv(net, channels, Window::square(3).stride(stride).pad(1))?
+            .activation(Activation::Relu)?;
         net = weights.conv(net, channels, Window::square(3).pad(1))?;
         let body = net.mark();
         let shortcut = if down {
@@ -67,9 +69,16 @@ pub fn resnet18() -> Result<Model> {
 pub fn vgg11() -> Result<Model> {
     let mut weights = Weights::new();
     let mut net = Model::builder("vgg11", &[3, 224, 224]);
-    for (channels, pool) in
-        [(64, true), (128, true), (256, false), (256, true), (512, false), (512, true), (512, false), (512, true)]
-    {
+    for (channels, pool) in [
+        (64, true),
+        (128, true),
+        (256, false),
+        (256, true),
+        (512, false),
+        (512, true),
+        (512, false),
+        (512, true),
+    ] {
         net = weights.conv(net, channels, Window::square(3).pad(1))?.activation(Activation::Relu)?;
         if pool {
             net = net.max_pool(Window::square(2).stride(2))?;
@@ -88,13 +97,17 @@ pub fn squeezenet() -> Result<Model> {
     let net = weights.conv(net, 64, Window::square(3).stride(2))?.activation(Activation::Relu)?;
     let mut net = net.max_pool(Window::square(3).stride(2))?;
     for (at, (squeeze, expand)) in
-        [(16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256)].into_iter().enumerate()
+        [(16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256)]
+            .into_iter()
+            .enumerate()
     {
         net = weights.conv(net, squeeze, Window::square(1))?.activation(Activation::Relu)?;
         let squeezed = net.mark();
         net = weights.conv(net, expand, Window::square(1))?.activation(Activation::Relu)?;
         let narrow = net.mark();
-        net = weights.conv(net.resume(squeezed)?, expand, Window::square(3).pad(1))?.activation(Activation::Relu)?;
+        net = weights
+            .conv(net.resume(squeezed)?, expand, Window::square(3).pad(1))?
+            .activation(Activation::Relu)?;
         net = net.concat(&[narrow])?;
         if at == 1 || at == 3 {
             net = net.max_pool(Window::square(3).stride(2))?;

@@ -10,7 +10,7 @@ use ndarray::Array2;
 use super::{Explanation, Game, Lime, Progress};
 use crate::device::{Network, RunOptions};
 use crate::perturb::picture::{Baseline, Picture, PictureShape, Preprocess, photo_pixels};
-use crate::perturb::segment::{SegmentMap, Segmentation};
+use crate::perturb::segment::{SegmentMap, Segmentation, Slic};
 use crate::perturb::{Coalitions, Footprints, Perturbation, ResizedSegments, Segments};
 use crate::{Error, Result};
 
@@ -41,7 +41,7 @@ pub enum MaskResolution {
 pub struct ImageExplainer {
     /// The estimator.
     pub lime: Lime,
-    /// How the picture is cut into segments. Default: quickshift with LIME's parameters.
+    /// How the picture is cut into segments. Default: SLIC, about 70 segments.
     pub segmentation: Segmentation,
     /// What an absent segment shows. Default: the picture's mean colour; docs/performance.md has the
     /// measurement behind this choice.
@@ -58,10 +58,11 @@ impl Default for ImageExplainer {
     fn default() -> Self {
         ImageExplainer {
             lime: Lime::default(),
-            segmentation: Segmentation::default(),
+            segmentation: Segmentation::Slic(Slic::default()),
             baseline: Baseline::Average,
             // "imagenet" is one of the presets.
-            preprocess: Preprocess::preset("imagenet").unwrap_or_else(|| unreachable!("a preset of this name exists")),
+            preprocess: Preprocess::preset("imagenet")
+                .unwrap_or_else(|| unreachable!("a preset of this name exists")),
             masks: MaskResolution::default(),
             run: RunOptions::default(),
         }
@@ -105,9 +106,20 @@ impl ImageExplainer {
         let (masker, labels, players) = self.mask(&picture, &shape)?;
         let segmenting = start.elapsed().as_secs_f64();
         if players == 0 {
-            return Err(Error::parameter("the picture has no segment", "--segments", "choose other parameters"));
+            return Err(Error::parameter(
+                "the picture has no segment",
+                "--segments",
+                "choose other parameters",
+            ));
         }
-        let game = ImageGame { network, masker, shape, players, run: &self.run, progress: RefCell::new((0, progress)) };
+        let game = ImageGame {
+            network,
+            masker,
+            shape,
+            players,
+            run: &self.run,
+            progress: RefCell::new((0, progress)),
+        };
         let mut explanation = self.lime.explain(&game, &mut |_| {})?;
         explanation.seconds.insert(0, ("segment".into(), segmenting));
         Ok(ImageExplanation { explanation, photo: picture.photo().clone(), labels, segments: players })

@@ -103,8 +103,11 @@ impl Lime {
             progress(rows.end);
         }
         let start = Instant::now();
-        let options =
-            SurrogateOptions { selection: self.selection, num_features: self.num_features, alpha: self.alpha };
+        let options = SurrogateOptions {
+            selection: self.selection,
+            num_features: self.num_features,
+            alpha: self.alpha,
+        };
         let columns: Vec<usize> = (0..labels.len()).collect();
         let surrogates = Surrogate::fit_all(&gram, &columns, &options)?;
         let attributions = surrogates

@@ -1,8 +1,6 @@
 //! Networks written down in Rust.
 
-use super::{
-    Activation, BinaryKind, Graph, Model, Op, PoolKind, ReduceKind, Tensor, Value, ValueId, Window,
-};
+use super::{Activation, BinaryKind, Graph, Model, Op, PoolKind, ReduceKind, Tensor, Value, ValueId, Window};
 use crate::{Error, Result};
 
 /// Builds a [`Model`] layer by layer. Each call continues from the *current* value; [`mark`](Builder::mark) keeps a
@@ -74,8 +72,11 @@ impl Builder {
     ) -> Result<Self> {
         let name = self.next_name("conv");
         let [c, h, w] = self.picture(&name)?;
-        if groups == 0 || c % groups != 0 || outputs % groups != 0 || outputs == 0 {
-            return Err(wrong(&name, format!("{groups} groups do not divide {c} inputs and {outputs} outputs")));
+        if groups == 0 || c % groups != 0 || !outputs.is_multiple_of(groups) || outputs == 0 {
+            return Err(wrong(
+                &name,
+                format!("{groups} groups do not divide {c} inputs and {outputs} outputs"),
+            ));
         }
         let shape = [outputs, c / groups, window.kernel[0], window.kernel[1]];
         expect_len(&name, "weight", weight.len(), shape.iter().product())?;
@@ -164,7 +165,8 @@ impl Builder {
         let channels = shape.first().copied().unwrap_or(0);
         expect_len(&name, "scale", scale.len(), channels)?;
         expect_len(&name, "shift", shift.len(), channels)?;
-        let op = Op::Affine { scale: Tensor::new(&[channels], scale), shift: Tensor::new(&[channels], shift) };
+        let op =
+            Op::Affine { scale: Tensor::new(&[channels], scale), shift: Tensor::new(&[channels], shift) };
         Ok(self.push(name, op, shape))
     }
 
@@ -172,6 +174,10 @@ impl Builder {
     ///
     /// # Errors
     /// [`Error::Parameter`] if the shapes differ.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "the layer's name; `+` on builders would say something else"
+    )]
     pub fn add(mut self, other: ValueId) -> Result<Self> {
         self.check(other)?;
         let name = self.next_name("add");
@@ -179,8 +185,7 @@ impl Builder {
         if self.graph.values[other].shape != shape {
             return Err(wrong(&name, format!("{shape:?} and {:?} differ", self.graph.values[other].shape)));
         }
-        self.current =
-            self.graph.append(name, Op::Binary(BinaryKind::Add), vec![self.current, other], shape);
+        self.current = self.graph.append(name, Op::Binary(BinaryKind::Add), vec![self.current, other], shape);
         Ok(self)
     }
 

@@ -106,8 +106,7 @@ fn merge(op: &Op, scale: &[f32], shift: &[f32]) -> Option<Op> {
             return None;
         }
         let each = weight.len() / outputs;
-        let data: Vec<f32> =
-            weight.data.iter().enumerate().map(|(i, &w)| w * scale[i / each]).collect();
+        let data: Vec<f32> = weight.data.iter().enumerate().map(|(i, &w)| w * scale[i / each]).collect();
         let bias: Vec<f32> = (0..outputs)
             .map(|o| bias.as_ref().map_or(0.0, |bias| bias.data[o]) * scale[o] + shift[o])
             .collect();
@@ -126,7 +125,10 @@ fn merge(op: &Op, scale: &[f32], shift: &[f32]) -> Option<Op> {
             let product: Vec<f32> = first.data.iter().zip(scale).map(|(a, b)| a * b).collect();
             let sum: Vec<f32> =
                 offset.data.iter().zip(scale).zip(shift).map(|((o, s), t)| o * s + t).collect();
-            Some(Op::Affine { scale: Tensor::new(&first.shape, product), shift: Tensor::new(&first.shape, sum) })
+            Some(Op::Affine {
+                scale: Tensor::new(&first.shape, product),
+                shift: Tensor::new(&first.shape, sum),
+            })
         }
         _ => None,
     }

@@ -278,7 +278,13 @@ impl Graph {
     }
 
     /// Adds a node that makes a new value of the given shape, and returns the value.
-    pub fn append(&mut self, name: impl Into<String>, op: Op, inputs: Vec<ValueId>, shape: Vec<usize>) -> ValueId {
+    pub fn append(
+        &mut self,
+        name: impl Into<String>,
+        op: Op,
+        inputs: Vec<ValueId>,
+        shape: Vec<usize>,
+    ) -> ValueId {
         let name = name.into();
         let output = self.values.len();
         self.values.push(Value { name: name.clone(), shape });

@@ -56,14 +56,19 @@ impl Window {
                 return Err(Error::limits(format!("{self:?} is too large"), at, "use a smaller window"));
             }
             if kernel == 0 || stride == 0 || dilation == 0 {
-                return Err(Error::model("kernel, stride and dilation have to be above zero", at, "export it again"));
+                return Err(Error::model(
+                    "kernel, stride and dilation have to be above zero",
+                    at,
+                    "export it again",
+                ));
             }
             let before = self.pads[axis];
             let padded = input[axis]
                 .checked_add(before)
                 .and_then(|size| size.checked_add(self.pads[axis + 2]))
                 .ok_or_else(misfit)?;
-            let reach = (kernel - 1).checked_mul(dilation).and_then(|r| r.checked_add(1)).ok_or_else(misfit)?;
+            let reach =
+                (kernel - 1).checked_mul(dilation).and_then(|r| r.checked_add(1)).ok_or_else(misfit)?;
             let room = padded.checked_sub(reach).ok_or_else(misfit)?;
             let mut count = room / stride + 1;
             if ceil && room % stride != 0 && count * stride < input[axis] + before {

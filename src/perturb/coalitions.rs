@@ -44,11 +44,7 @@ impl Coalitions {
     /// As [`Coalitions::new`], with room for `rows` rows.
     pub fn with_capacity(players: usize, rows: usize) -> Self {
         let words_per_row = words_for(players);
-        Self {
-            players,
-            words_per_row,
-            bits: Vec::with_capacity(rows * words_per_row),
-        }
+        Self { players, words_per_row, bits: Vec::with_capacity(rows * words_per_row) }
     }
 
     /// Packs a matrix `[rows, players]` of zeros and ones (`u8` or `bool`).
@@ -107,9 +103,7 @@ impl Coalitions {
             ));
         }
         let padding = !last_word_mask(players);
-        let stray = words
-            .chunks_exact(words_per_row)
-            .position(|row| row[words_per_row - 1] & padding != 0);
+        let stray = words.chunks_exact(words_per_row).position(|row| row[words_per_row - 1] & padding != 0);
         if let Some(n) = stray {
             return Err(Error::parameter(
                 format!("a bit beyond player {} is set", players.saturating_sub(1)),
@@ -117,11 +111,7 @@ impl Coalitions {
                 "clear the unused bits of each row's last word",
             ));
         }
-        Ok(Self {
-            players,
-            words_per_row,
-            bits: words,
-        })
+        Ok(Self { players, words_per_row, bits: words })
     }
 
     /// Appends a row: `present(p)` says whether player `p` is in, and is asked once a player, in
@@ -129,9 +119,7 @@ impl Coalitions {
     pub fn push(&mut self, mut present: impl FnMut(usize) -> bool) {
         for first in (0..self.words_per_row).map(|word| word * WORD_BITS) {
             let last = self.players.min(first + WORD_BITS);
-            self.bits.push(
-                (first..last).fold(0, |word, p| word | (u32::from(present(p)) << (p - first))),
-            );
+            self.bits.push((first..last).fold(0, |word, p| word | (u32::from(present(p)) << (p - first))));
         }
     }
 
@@ -194,8 +182,7 @@ impl Coalitions {
     /// ```
     pub fn complement(&self) -> Self {
         let mut bits = self.bits.clone();
-        bits.chunks_exact_mut(self.words_per_row)
-            .for_each(|row| complement_row(row, self.players));
+        bits.chunks_exact_mut(self.words_per_row).for_each(|row| complement_row(row, self.players));
         Self { bits, ..*self }
     }
 
@@ -205,10 +192,7 @@ impl Coalitions {
     /// As slicing a slice does, where `range` is out of range.
     pub fn slice(&self, range: Range<usize>) -> Self {
         let words = range.start * self.words_per_row..range.end * self.words_per_row;
-        Self {
-            bits: self.bits[words].to_vec(),
-            ..*self
-        }
+        Self { bits: self.bits[words].to_vec(), ..*self }
     }
 }
 

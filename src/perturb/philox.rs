@@ -83,12 +83,7 @@ pub struct Philox {
 impl Philox {
     /// The sequence of `seed` and `stream`, at its first word.
     pub fn new(seed: u64, stream: u32) -> Self {
-        Self {
-            key: halves(seed),
-            stream,
-            next: 0,
-            lanes: [0; LANES as usize],
-        }
+        Self { key: halves(seed), stream, next: 0, lanes: [0; LANES as usize] }
     }
 
     /// Word number `draw`, wherever the sequence stands.
@@ -147,19 +142,13 @@ mod tests {
     /// The reference library's `kat_vectors` for philox4x32 with 10 rounds.
     #[test]
     fn known_answers() {
-        assert_eq!(
-            philox4x32_10([0; 4], [0; 2]),
-            [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]
-        );
+        assert_eq!(philox4x32_10([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
         assert_eq!(
             philox4x32_10([u32::MAX; 4], [u32::MAX; 2]),
             [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
         );
         assert_eq!(
-            philox4x32_10(
-                [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
-                [0xa409_3822, 0x299f_31d0]
-            ),
+            philox4x32_10([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]),
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
         );
     }

@@ -125,7 +125,11 @@ impl ResizedSegments {
     ///
     /// # Errors
     /// [`Error::Parameter`] if the numbers of players differ.
-    pub fn new(footprints: Arc<Footprints>, shape: PictureShape, coalitions: Arc<Coalitions>) -> Result<Self> {
+    pub fn new(
+        footprints: Arc<Footprints>,
+        shape: PictureShape,
+        coalitions: Arc<Coalitions>,
+    ) -> Result<Self> {
         if footprints.count != coalitions.players() {
             return Err(Error::parameter(
                 format!("{} segments, but coalitions of {} players", footprints.count, coalitions.players()),
@@ -145,7 +149,11 @@ impl Perturbation for ResizedSegments {
     fn bind<'a>(&'a self, input: &InputLayout) -> Result<Box<dyn Expander + 'a>> {
         if self.footprints.base.len() != input.len() {
             return Err(Error::parameter(
-                format!("a picture of {} elements does not fit an input {:?}", self.footprints.base.len(), input.shape),
+                format!(
+                    "a picture of {} elements does not fit an input {:?}",
+                    self.footprints.base.len(),
+                    input.shape
+                ),
                 "segments at the photo's resolution",
                 "fit the picture to this network",
             ));
@@ -203,7 +211,12 @@ impl Expander for Bound<'_> {
                 Data::Fixed(bytemuck::cast_slice(&floats).into()),
                 Data::Chunk(bytemuck::cast_slice(words).to_vec()),
             ],
-            params: [channels as u32, (base.len() / channels) as u32, words_per_row as u32, u32::from(self.last)],
+            params: [
+                channels as u32,
+                (base.len() / channels) as u32,
+                words_per_row as u32,
+                u32::from(self.last),
+            ],
         }
     }
 }

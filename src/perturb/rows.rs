@@ -30,7 +30,7 @@ impl<'a> Rows<'a> {
     /// # Errors
     /// [`Error::Parameter`] if `data` does not hold whole rows.
     pub fn new(data: &'a [f32], len: usize) -> Result<Self> {
-        if len == 0 || data.len() % len != 0 {
+        if len == 0 || !data.len().is_multiple_of(len) {
             return Err(Error::parameter(
                 format!("{} numbers are no whole rows of {len}", data.len()),
                 "rows",

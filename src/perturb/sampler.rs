@@ -66,12 +66,7 @@ fn lime_row(players: usize, row: u64, seed: u64, sampling: Sampling, words: &mut
 /// assert_eq!(coalitions.slice(1..2).complement(), coalitions.slice(2..3));
 /// # Ok::<(), whybox::Error>(())
 /// ```
-pub fn lime_coalitions(
-    players: usize,
-    samples: usize,
-    seed: u64,
-    sampling: Sampling,
-) -> Result<Coalitions> {
+pub fn lime_coalitions(players: usize, samples: usize, seed: u64, sampling: Sampling) -> Result<Coalitions> {
     if samples == 0 {
         return Err(Error::parameter(
             "zero samples",

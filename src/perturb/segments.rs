@@ -36,10 +36,18 @@ impl Segments {
     ) -> Result<Self> {
         let wrong = |what: String| Err(Error::parameter(what, "segments", "use one picture size throughout"));
         if instance.len() != baseline.len() {
-            return wrong(format!("the instance has {} elements, the baseline {}", instance.len(), baseline.len()));
+            return wrong(format!(
+                "the instance has {} elements, the baseline {}",
+                instance.len(),
+                baseline.len()
+            ));
         }
         if map.count() != coalitions.players() {
-            return wrong(format!("{} segments, but coalitions of {} players", map.count(), coalitions.players()));
+            return wrong(format!(
+                "{} segments, but coalitions of {} players",
+                map.count(),
+                coalitions.players()
+            ));
         }
         Ok(Segments { instance, baseline, map, order, coalitions })
     }
@@ -57,7 +65,7 @@ impl Perturbation for Segments {
 
     fn bind<'a>(&'a self, input: &InputLayout) -> Result<Box<dyn Expander + 'a>> {
         let pixels = self.map.labels().len();
-        if self.instance.len() != input.len() || pixels == 0 || input.len() % pixels != 0 {
+        if self.instance.len() != input.len() || pixels == 0 || !input.len().is_multiple_of(pixels) {
             return Err(Error::parameter(
                 format!(
                     "a picture of {} elements with {} mask pixels does not fit an input {:?}",
@@ -99,13 +107,14 @@ impl Expander for Bound {
         let inner = self.inner;
         for (row, sample) in rows.zip(out.chunks_exact_mut(instance.len())) {
             let mask = &masks[row * words_per_row..(row + 1) * words_per_row];
-            let present = |player: u32| {
-                player == u32::MAX || mask[player as usize / 32] >> (player % 32) & 1 == 1
-            };
+            let present =
+                |player: u32| player == u32::MAX || mask[player as usize / 32] >> (player % 32) & 1 == 1;
             // Planes of `players.len()` pixels of `inner` elements each.
             for (plane, elements) in sample.chunks_exact_mut(players.len() * inner).enumerate() {
                 let base = plane * players.len() * inner;
-                for (pixel, (element, &player)) in elements.chunks_exact_mut(inner).zip(&players[..]).enumerate() {
+                for (pixel, (element, &player)) in
+                    elements.chunks_exact_mut(inner).zip(&players[..]).enumerate()
+                {
                     let at = base + pixel * inner;
                     let source = if present(player) { instance } else { baseline };
                     element.copy_from_slice(&source[at..at + inner]);

@@ -47,14 +47,16 @@ impl Schedule {
         let by_binding = binding_bytes / largest.max(1);
         let most = by_cap.min(by_binding);
         if most == 0 {
-            let (needed, available) = if by_cap == 0 { (sample_bytes, cap_bytes) } else { (largest, binding_bytes) };
+            let (needed, available) =
+                if by_cap == 0 { (sample_bytes, cap_bytes) } else { (largest, binding_bytes) };
             return Err(Error::limits(
                 format!("one sample needs {needed} bytes for activations, {available} are allowed"),
                 "memory cap",
                 format!("allow at least {} with --memory", human_bytes(needed)),
             ));
         }
-        let chunk_rows = usize::try_from(most).unwrap_or(usize::MAX).min(preferred_rows).clamp(1, rows.max(1));
+        let chunk_rows =
+            usize::try_from(most).unwrap_or(usize::MAX).min(preferred_rows).clamp(1, rows.max(1));
         let masked = locality.is_some_and(|locality| plan.can_mask(locality));
         let first_layer = if masked { FirstLayer::Masked } else { FirstLayer::Expanded };
         Ok(Schedule { rows, chunk_rows, first_layer })

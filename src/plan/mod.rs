@@ -5,12 +5,15 @@
 //! stored channels last, Concat written in place. [`Schedule`] decides, per run, what depends on the run:
 //! how many samples go through the network at once, and how the first layer gets its input.
 
+pub(crate) mod access;
+mod check;
 mod chunk;
 mod locality;
 mod lower;
 mod memory;
 mod step;
 
+pub(crate) use check::check;
 pub use chunk::{FirstLayer, Schedule, human_bytes};
 pub use locality::Locality;
 pub use step::*;

@@ -281,7 +281,9 @@ impl Kernel {
             Kernel::Map(map) => map.activation,
             Kernel::Affine(affine) => affine.activation,
             Kernel::Binary(binary) => binary.activation,
-            Kernel::Pool(_) | Kernel::Reduce(_) | Kernel::Copy(_) | Kernel::Softmax(_) => Activation::Identity,
+            Kernel::Pool(_) | Kernel::Reduce(_) | Kernel::Copy(_) | Kernel::Softmax(_) => {
+                Activation::Identity
+            }
         }
     }
 

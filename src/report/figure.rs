@@ -272,7 +272,7 @@ fn colour_scale(class: &ExplainedClass, x: f64, y: f64, column: f64) -> (Markup,
     let tail = " when the segment is shown";
     let around = format!("Effect on {}{tail}", class.scale.of(""));
     let room = column - fonts::width(&around, 13.0, Weight::Bold);
-    let name = ellipsize(&class.name, 13.0, Weight::Bold, room.max(30.0));
+    let name = ellipsize(class.short_name(), 13.0, Weight::Bold, room.max(30.0));
     let label = format!("Effect on {}{tail}", class.scale.of(&name));
     let bar = y + 13.0;
     let tick = |x: f64, anchor: &str, text: String| {

@@ -124,6 +124,11 @@ impl SegmentMap {
 }
 
 impl ExplainedClass {
+    /// The first of several names that commas separate, as ImageNet's labels have them.
+    pub fn short_name(&self) -> &str {
+        self.name.split(',').next().unwrap_or(&self.name).trim()
+    }
+
     /// All segments, the largest |weight| first; equal ones in order of their number.
     pub fn ranked(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.weights.len()).collect();

@@ -41,9 +41,7 @@ impl Factor {
         let (vectors, values) = (eigen.U(), eigen.S().column_vector());
         let size = values.nrows();
         let kept: Vec<usize> = (0..size).filter(|&k| values[k] > negligible).collect();
-        let scaled = Mat::from_fn(size, kept.len(), |i, k| {
-            vectors[(i, kept[k])] / values[kept[k]]
-        });
+        let scaled = Mat::from_fn(size, kept.len(), |i, k| vectors[(i, kept[k])] / values[kept[k]]);
         let basis = Mat::from_fn(kept.len(), size, |k, i| vectors[(i, kept[k])]);
         Factor::Singular(scaled * basis, kept.len())
     }
@@ -84,9 +82,7 @@ mod tests {
 
     #[test]
     fn both_factors_invert() {
-        let root = Mat::from_fn(7, 7, |i, j| {
-            ((i * 5 + j * 3) % 7) as f64 - (i * j % 4) as f64
-        });
+        let root = Mat::from_fn(7, 7, |i, j| ((i * 5 + j * 3) % 7) as f64 - (i * j % 4) as f64);
         let definite = &root * root.transpose() + Mat::<f64>::identity(7, 7);
         let thin = Mat::from_fn(7, 3, |i, j| root[(i, j)]);
         let singular = &thin * thin.transpose();

@@ -134,17 +134,10 @@ impl Gram {
     ) -> Result<()> {
         self.check(rows.ncols(), rows.nrows(), weights, responses)?;
         if let Some(((row, column), value)) = rows.indexed_iter().find(|(_, v)| !v.is_finite()) {
-            return Err(not_finite(
-                "cell",
-                *value,
-                format!("row {row}, column {column}"),
-            ));
+            return Err(not_finite("cell", *value, format!("row {row}, column {column}")));
         }
         self.accumulate(weights, responses, |row, cells| {
-            cells
-                .iter_mut()
-                .zip(rows.row(row))
-                .for_each(|(cell, &x)| *cell = x);
+            cells.iter_mut().zip(rows.row(row)).for_each(|(cell, &x)| *cell = x);
         });
         Ok(())
     }
@@ -175,11 +168,7 @@ impl Gram {
     ///
     /// Source: L. Kish, *Survey Sampling*, Wiley 1965, section 11.7.
     pub fn effective_rows(&self) -> f64 {
-        if self.weight_squared > 0.0 {
-            self.weight * self.weight / self.weight_squared
-        } else {
-            0.0
-        }
+        if self.weight_squared > 0.0 { self.weight * self.weight / self.weight_squared } else { 0.0 }
     }
 
     /// Rows with a weight above zero.
@@ -191,8 +180,7 @@ impl Gram {
     pub(super) fn covariance(&self, columns: &[usize]) -> Mat<f64> {
         Mat::from_fn(columns.len(), columns.len(), |i, j| {
             let (a, b) = (columns[i], columns[j]);
-            self.square[a.min(b) * self.columns() + a.max(b)]
-                - self.sum[a] * (self.sum[b] / self.weight)
+            self.square[a.min(b) * self.columns() + a.max(b)] - self.sum[a] * (self.sum[b] / self.weight)
         })
     }
 
@@ -242,13 +230,7 @@ impl Gram {
         Ok(())
     }
 
-    fn check(
-        &self,
-        columns: usize,
-        rows: usize,
-        weights: &[f64],
-        responses: ArrayView2<f64>,
-    ) -> Result<()> {
+    fn check(&self, columns: usize, rows: usize, weights: &[f64], responses: ArrayView2<f64>) -> Result<()> {
         let shapes = [
             ("columns", columns, self.columns()),
             ("weights", weights.len(), rows),
@@ -275,22 +257,15 @@ impl Gram {
             }
         }
         match responses.indexed_iter().find(|(_, y)| !y.is_finite()) {
-            Some(((row, output), &y)) => Err(not_finite(
-                "response",
-                y,
-                format!("row {row}, output {output}"),
-            )),
+            Some(((row, output), &y)) => {
+                Err(not_finite("response", y, format!("row {row}, output {output}")))
+            }
             None => Ok(()),
         }
     }
 
     /// Adds rows that passed [`Gram::check`]; `read(row, cells)` fetches one.
-    fn accumulate(
-        &mut self,
-        weights: &[f64],
-        responses: ArrayView2<f64>,
-        read: impl Fn(usize, &mut [f64]),
-    ) {
+    fn accumulate(&mut self, weights: &[f64], responses: ArrayView2<f64>, read: impl Fn(usize, &mut [f64])) {
         if self.first_response.is_empty() && responses.nrows() > 0 {
             self.first_response = responses.row(0).to_vec();
         }
@@ -304,11 +279,7 @@ impl Gram {
                 read(first + i, u);
                 u.iter_mut().zip(&self.origin).for_each(|(u, o)| *u -= o);
                 let v = &mut v[i * outputs..][..outputs];
-                for ((v, y), y0) in v
-                    .iter_mut()
-                    .zip(responses.row(first + i))
-                    .zip(&self.first_response)
-                {
+                for ((v, y), y0) in v.iter_mut().zip(responses.row(first + i)).zip(&self.first_response) {
                     *v = y - y0;
                 }
                 self.add_response(weight, v);
@@ -344,9 +315,7 @@ impl Gram {
                 count += usize::from(weight * u != 0.0);
             }
             let scales = &scales[..count];
-            self.sum[i] = scales
-                .iter()
-                .fold(self.sum[i], |sum, (_, scale)| sum + scale);
+            self.sum[i] = scales.iter().fold(self.sum[i], |sum, (_, scale)| sum + scale);
             let square = &mut self.square[i * columns..][i..columns];
             add_scaled(square, scales, |row| &u[row * columns..][i..columns]);
             let cross = &mut self.cross[i * outputs..][..outputs];
@@ -370,9 +339,7 @@ fn add_scaled<'a>(sums: &mut [f64], scales: &[(usize, f64)], row: impl Fn(usize)
         }
     }
     for &(one, scale) in fours.remainder() {
-        sums.iter_mut()
-            .zip(row(one))
-            .for_each(|(sum, x)| *sum += scale * x);
+        sums.iter_mut().zip(row(one)).for_each(|(sum, x)| *sum += scale * x);
     }
 }
 

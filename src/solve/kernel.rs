@@ -50,9 +50,7 @@ impl Distance {
 /// ```
 pub fn distances(coalitions: &Coalitions, distance: Distance) -> Vec<f64> {
     let players = coalitions.players();
-    (0..coalitions.rows())
-        .map(|row| distance.of(coalitions.count(row), players))
-        .collect()
+    (0..coalitions.rows()).map(|row| distance.of(coalitions.count(row), players)).collect()
 }
 
 /// LIME's exponential kernel, `w(d) = sqrt(exp(-d² / width²))`.

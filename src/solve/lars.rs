@@ -39,10 +39,7 @@ pub struct LarsOptions {
 
 impl Default for LarsOptions {
     fn default() -> Self {
-        Self {
-            method: LarsMethod::Lasso,
-            max_steps: 500,
-        }
+        Self { method: LarsMethod::Lasso, max_steps: 500 }
     }
 }
 
@@ -121,10 +118,7 @@ pub fn lars_path(
     if gram.dim() != (features, features) || rows == 0 {
         return Err(Error::parameter(
             "the moments of a path disagree",
-            format!(
-                "a Gram matrix {:?}, {features} correlations, {rows} rows",
-                gram.dim()
-            ),
+            format!("a Gram matrix {:?}, {features} correlations, {rows} rows", gram.dim()),
             "give [features, features], [features] and at least one row",
         ));
     }
@@ -153,8 +147,7 @@ pub(super) fn follow(
     loop {
         let (place, level) = walk.strongest();
         let alpha = level / rows as f64;
-        if alpha > ZERO_PENALTY && knots.len() < options.max_steps && !crossed && !walk.join(place)
-        {
+        if alpha > ZERO_PENALTY && knots.len() < options.max_steps && !crossed && !walk.join(place) {
             continue;
         }
         let rising = alphas.last().is_some_and(|&previous| previous < alpha);
@@ -208,11 +201,7 @@ impl<'a> Walk<'a> {
     fn strongest(&self) -> (usize, f64) {
         let candidates = self.inactive.iter().enumerate();
         candidates.fold((0, 0.0), |(best, level), (place, (_, correlation))| {
-            if correlation.abs() > level {
-                (place, correlation.abs())
-            } else {
-                (best, level)
-            }
+            if correlation.abs() > level { (place, correlation.abs()) } else { (best, level) }
         })
     }
 
@@ -288,21 +277,14 @@ impl<'a> Walk<'a> {
                 (level - correlation) / (angle - slope + TINY),
                 (level + correlation) / (angle + slope + TINY),
             ];
-            length = meets
-                .into_iter()
-                .filter(|&t| t > 0.0)
-                .fold(length, f64::min);
+            length = meets.into_iter().filter(|&t| t > 0.0).fold(length, f64::min);
         }
 
         // Unless an active coefficient reaches zero before.
         let zeros: Vec<f64> = (self.active.iter().zip(&direction))
             .map(|(&feature, w)| -self.beta[feature] / (w + TINY))
             .collect();
-        let first_zero = zeros
-            .iter()
-            .copied()
-            .filter(|&t| t > 0.0)
-            .fold(f64::MAX, f64::min);
+        let first_zero = zeros.iter().copied().filter(|&t| t > 0.0).fold(f64::MAX, f64::min);
         let crossed = first_zero < length;
         if crossed && method == LarsMethod::Lasso {
             length = first_zero;
@@ -315,10 +297,7 @@ impl<'a> Walk<'a> {
             *correlation -= length * slope;
         }
         if crossed {
-            for place in (0..zeros.len())
-                .rev()
-                .filter(|&place| zeros[place] == first_zero)
-            {
+            for place in (0..zeros.len()).rev().filter(|&place| zeros[place] == first_zero) {
                 match method {
                     LarsMethod::Lasso => self.leave(place),
                     LarsMethod::Lar => self.signs[place] = -self.signs[place],
@@ -338,10 +317,7 @@ impl<'a> Walk<'a> {
             let row = self.cholesky_row(self.active[i], i);
             self.cholesky.push(row);
         }
-        let products = self
-            .active
-            .iter()
-            .map(|&i| self.gram[(feature, i)] * self.beta[i]);
+        let products = self.active.iter().map(|&i| self.gram[(feature, i)] * self.beta[i]);
         let correlation = self.target[feature] - products.sum::<f64>();
         self.inactive.insert(0, (feature, correlation));
     }
@@ -353,10 +329,7 @@ mod tests {
     use ndarray::array;
 
     fn path(gram: &Array2<f64>, correlations: &[f64], method: LarsMethod) -> LarsPath {
-        let options = LarsOptions {
-            method,
-            ..LarsOptions::default()
-        };
+        let options = LarsOptions { method, ..LarsOptions::default() };
         lars_path(gram.view(), ArrayView1::from(correlations), 10, &options).unwrap()
     }
 
@@ -381,11 +354,7 @@ mod tests {
 
     #[test]
     fn nothing_to_follow() {
-        let flat = path(
-            &array![[1.0, 0.0], [0.0, 1.0]],
-            &[0.0, 0.0],
-            LarsMethod::Lasso,
-        );
+        let flat = path(&array![[1.0, 0.0], [0.0, 1.0]], &[0.0, 0.0], LarsMethod::Lasso);
         assert_eq!((flat.alphas.len(), flat.active.len()), (1, 0));
         let gram = array![[1.0]];
         let options = LarsOptions::default();

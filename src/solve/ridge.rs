@@ -87,11 +87,7 @@ impl Ridge {
                 .sum();
             let residual = (total - gain).max(0.0);
             residuals.push(residual);
-            scores.push(if total > 0.0 {
-                1.0 - residual / total
-            } else {
-                1.0
-            });
+            scores.push(if total > 0.0 { 1.0 - residual / total } else { 1.0 });
 
             let offset = |i: usize| beta[(i, k)] * gram.mean_offset(features[i]);
             let value = |i: usize| beta[(i, k)] * gram.instance()[features[i]];

@@ -91,9 +91,9 @@ pub fn select(
         Selection::Forward | Selection::HighestWeights if num_features >= all.len() => every(),
         Selection::Forward => {
             let covariance = gram.covariance(&all);
-            let chosen = outputs.iter().map(|&output| {
-                forward(covariance.clone(), correlations(gram, output), num_features)
-            });
+            let chosen = outputs
+                .iter()
+                .map(|&output| forward(covariance.clone(), correlations(gram, output), num_features));
             Ok(chosen.collect())
         }
         Selection::HighestWeights => highest_weights(gram, &all, outputs, num_features),
@@ -109,29 +109,20 @@ pub fn select(
 }
 
 fn correlations(gram: &Gram, output: usize) -> Vec<f64> {
-    (0..gram.columns())
-        .map(|column| gram.correlation(column, output))
-        .collect()
+    (0..gram.columns()).map(|column| gram.correlation(column, output)).collect()
 }
 
 /// Greedy least squares. After each choice the moments are replaced by those of what the chosen
 /// feature leaves over, so that the next gain in R² is one division: `c² / C` over `T`.
 fn forward(mut covariance: Mat<f64>, mut target: Vec<f64>, num_features: usize) -> Vec<usize> {
     let mut left: Vec<usize> = (0..target.len()).collect();
-    let floors: Vec<f64> = left
-        .iter()
-        .map(|&j| DEPENDENT * covariance[(j, j)])
-        .collect();
+    let floors: Vec<f64> = left.iter().map(|&j| DEPENDENT * covariance[(j, j)]).collect();
     let mut chosen = Vec::with_capacity(num_features);
     while chosen.len() < num_features {
         let mut best: Option<(usize, f64)> = None;
         for (place, &j) in left.iter().enumerate() {
             let variance = covariance[(j, j)];
-            let gain = if variance > floors[j] {
-                target[j].powi(2) / variance
-            } else {
-                0.0
-            };
+            let gain = if variance > floors[j] { target[j].powi(2) / variance } else { 0.0 };
             if best.is_none_or(|(_, most)| gain > most) {
                 best = Some((place, gain));
             }
@@ -176,11 +167,7 @@ fn lasso(covariance: &Mat<f64>, target: Vec<f64>, rows: usize, num_features: usi
     let features = target.len();
     let path = follow(covariance, target, rows, &LarsOptions::default());
     (path.coefficients.outer_iter().skip(1).rev())
-        .map(|knot| {
-            (0..features)
-                .filter(|&j| knot[j] != 0.0)
-                .collect::<Vec<_>>()
-        })
+        .map(|knot| (0..features).filter(|&j| knot[j] != 0.0).collect::<Vec<_>>())
         .find(|nonzero| nonzero.len() <= num_features)
         .unwrap_or_else(|| (0..features).collect())
 }
@@ -196,9 +183,7 @@ mod tests {
         let rows = coalitions.rows();
         let responses = Array2::from_shape_fn((rows, 2), |(row, output)| {
             let x = |p: usize| f64::from(u8::from(coalitions.contains(row, p)));
-            let linear: f64 = (0..coalitions.players())
-                .map(|p| x(p) / (1.0 + p as f64))
-                .sum();
+            let linear: f64 = (0..coalitions.players()).map(|p| x(p) / (1.0 + p as f64)).sum();
             linear + (1.0 + output as f64) * x(2) * x(5) - x(1) * x(3) * x(4)
         });
         let weights: Vec<f64> = (0..rows).map(|row| 0.1 + (row % 7) as f64).collect();
@@ -247,11 +232,7 @@ mod tests {
                 assert!(!chosen.is_empty(), "{selection:?}");
                 let fit = Ridge::fit(&gram, &chosen, &[0], 0.0).unwrap();
                 assert!(fit.coefficients.iter().all(|beta| beta.is_finite()));
-                assert!(
-                    (fit.scores[0] - 1.0).abs() < 1e-12,
-                    "{selection:?} {}",
-                    fit.scores[0]
-                );
+                assert!((fit.scores[0] - 1.0).abs() < 1e-12, "{selection:?} {}", fit.scores[0]);
             }
         }
     }

@@ -20,11 +20,7 @@ pub struct SurrogateOptions {
 
 impl Default for SurrogateOptions {
     fn default() -> Self {
-        Self {
-            selection: Selection::Auto,
-            num_features: 100_000,
-            alpha: 1.0,
-        }
+        Self { selection: Selection::Auto, num_features: 100_000, alpha: 1.0 }
     }
 }
 
@@ -83,11 +79,7 @@ impl Surrogate {
     /// [`Error::Parameter`](crate::Error::Parameter) for an output that is out of range or
     /// repeated, no output, zero features, or a penalty that is negative or not finite;
     /// [`Error::Numeric`](crate::Error::Numeric) where fewer than two rows have a weight above 0.
-    pub fn fit_all(
-        gram: &Gram,
-        outputs: &[usize],
-        options: &SurrogateOptions,
-    ) -> Result<Vec<Self>> {
+    pub fn fit_all(gram: &Gram, outputs: &[usize], options: &SurrogateOptions) -> Result<Vec<Self>> {
         let chosen = select(gram, outputs, options.num_features, options.selection)?;
         let mut groups: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
         for (place, features) in chosen.into_iter().enumerate() {
@@ -102,10 +94,7 @@ impl Surrogate {
             }
         }
         surrogates.sort_by_key(|&(place, _)| place);
-        Ok(surrogates
-            .into_iter()
-            .map(|(_, surrogate)| surrogate)
-            .collect())
+        Ok(surrogates.into_iter().map(|(_, surrogate)| surrogate).collect())
     }
 
     /// Column `k` of a fit, sorted.

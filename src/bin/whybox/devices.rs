@@ -25,8 +25,11 @@ fn mark(chosen: bool) -> &'static str {
 }
 
 fn describe(adapter: &AdapterInfo, chosen: bool) -> String {
-    let features =
-        if adapter.features.is_empty() { "none beyond the core".to_owned() } else { adapter.features.join(", ") };
+    let features = if adapter.features.is_empty() {
+        "none beyond the core".to_owned()
+    } else {
+        adapter.features.join(", ")
+    };
     let hint =
         if adapter.kind == AdapterKind::Software { ": only taken with --device gpu, it is slow" } else { "" };
     format!(

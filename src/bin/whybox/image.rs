@@ -45,11 +45,13 @@ pub struct ImageArgs {
     /// Evaluations of the network
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = at_least_two)]
     samples: usize,
-    /// slic:n=70,compactness=10  quickshift:kernel=4,max_dist=200,ratio=0.2
-    /// felzenszwalb:scale=100,sigma=0.5,min=50  grid:rows=7,cols=7  file:labels.png
+    /// How the picture is cut: slic:n=70,compactness=10 (about n, small ones are merged)
+    /// quickshift:kernel=4,max_dist=200,ratio=0.2  felzenszwalb:scale=100,sigma=0.5,min=50
+    /// grid:rows=7,cols=7  file:labels.png
     #[arg(long, value_name = "ALGO[:k=v,…]", default_value = "slic:n=70,compactness=10")]
     segments: Segmentation,
-    /// What a hidden segment shows: average, mean, mean8, black, grey, white, #RRGGBB, blur:sigma=5, image:FILE
+    /// What a hidden segment shows: average (of the picture), mean (of the segment), mean8, black, grey, white,
+    /// #RRGGBB, blur:sigma=5 (percent of the shorter side), image:FILE
     #[arg(long, value_name = "KIND", default_value = "average")]
     baseline: Baseline,
     /// Where segments are cut and masked
@@ -68,7 +70,7 @@ pub struct ImageArgs {
     #[arg(long, value_enum, default_value = "cosine")]
     distance: DistanceChoice,
     /// Width of LIME's kernel
-    #[arg(long, value_name = "WIDTH", default_value_t = 0.25)]
+    #[arg(long, value_name = "WIDTH", default_value_t = 0.25, allow_negative_numbers = true)]
     kernel_width: f64,
     /// How features are selected
     #[arg(long, value_enum, default_value = "auto")]
@@ -77,7 +79,7 @@ pub struct ImageArgs {
     #[arg(long, value_name = "K", default_value_t = 100_000, value_parser = at_least_one)]
     features: usize,
     /// Penalty of the ridge regression
-    #[arg(long, value_name = "ALPHA", default_value_t = 1.0)]
+    #[arg(long, value_name = "ALPHA", default_value_t = 1.0, allow_negative_numbers = true)]
     alpha: f64,
     /// How masks are drawn
     #[arg(long, value_enum, default_value = "independent")]
@@ -152,6 +154,9 @@ fn at_least(text: &str, least: usize) -> Result<usize, String> {
         _ => Err(format!("give a whole number of at least {least}")),
     }
 }
+
+/// Below this a map says little about where the network looks.
+const FEW_SEGMENTS: usize = 8;
 
 /// A network with what is known about its outputs.
 struct Subject {
@@ -260,7 +265,12 @@ impl ImageArgs {
         }
     }
 
-    fn explainer(&self, subject: &Subject, labels: Option<&[String]>, outputs: usize) -> Result<ImageExplainer> {
+    fn explainer(
+        &self,
+        subject: &Subject,
+        labels: Option<&[String]>,
+        outputs: usize,
+    ) -> Result<ImageExplainer> {
         let chosen = if self.class.is_empty() {
             Labels::Top(self.top.min(outputs))
         } else {
@@ -319,6 +329,12 @@ impl ImageArgs {
         report.settings = self.settings(subject);
         report.command = self.command(subject);
         report.warnings.extend(subject.warnings.iter().cloned());
+        if result.segments < FEW_SEGMENTS {
+            report.warnings.push(format!(
+                "Only {} segments: the map is coarse. Choose finer ones with --segments.",
+                result.segments
+            ));
+        }
         report
     }
 
@@ -356,6 +372,8 @@ impl ImageArgs {
         let mut option = |name: &str, value: String| words.push(format!("--{name} {value}"));
         if let Some(path) = &self.model {
             option("model", quoted(path));
+        }
+        if self.model.is_some() || self.preprocess.is_some() {
             option("preprocess", subject.preprocess.to_string());
         }
         if let Some(path) = &self.labels {

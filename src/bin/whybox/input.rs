@@ -68,8 +68,9 @@ pub fn read_labels(path: &Path, outputs: usize) -> Result<Vec<String>> {
     let at = path.display().to_string();
     let bytes = std::fs::read(path)
         .map_err(|error| Error::io(format!("the labels cannot be read: {error}"), &at, "check the path"))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Error::parameter("the labels are no UTF-8 text", &at, "give one label a line, in UTF-8"))?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Error::parameter("the labels are no UTF-8 text", &at, "give one label a line, in UTF-8")
+    })?;
     let labels = parse_labels(&text);
     if labels.len() != outputs {
         return Err(Error::parameter(

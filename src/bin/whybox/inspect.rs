@@ -58,7 +58,12 @@ fn describe(model: &Model, plan: &Plan) -> String {
             [
                 operator(&step.kernel),
                 step.kernel.output_shape().iter().map(usize::to_string).collect::<Vec<_>>().join("×"),
-                step.kernel.weights().iter().map(|&id| plan.weights[id].data.len()).sum::<usize>().to_string(),
+                step.kernel
+                    .weights()
+                    .iter()
+                    .map(|&id| plan.weights[id].data.len())
+                    .sum::<usize>()
+                    .to_string(),
                 format!("{:.3}", 2.0 * step.macs as f64 / 1e6),
                 step.name.clone(),
             ]
@@ -85,7 +90,11 @@ fn describe(model: &Model, plan: &Plan) -> String {
         2.0 * plan.macs() as f64 / 1e6,
         human_bytes(4 * plan.activation_elements() as u64),
         plan.buffers.len(),
-        if plan.masked_first_layer().is_some() { "can read masked pictures itself" } else { "reads expanded inputs" },
+        if plan.masked_first_layer().is_some() {
+            "can read masked pictures itself"
+        } else {
+            "reads expanded inputs"
+        },
     );
     text
 }
@@ -93,7 +102,9 @@ fn describe(model: &Model, plan: &Plan) -> String {
 /// Name of a step's kernel with what is fused into it.
 fn operator(kernel: &Kernel) -> String {
     let mut name = match kernel {
-        Kernel::Conv(conv) if conv.sliding.is_pointwise() && conv.sliding.output[0] == 1 => "Linear".to_owned(),
+        Kernel::Conv(conv) if conv.sliding.is_pointwise() && conv.sliding.output[0] == 1 => {
+            "Linear".to_owned()
+        }
         Kernel::Conv(conv) => {
             let [height, width] = conv.sliding.window.kernel;
             let stride = conv.sliding.window.stride[1];
@@ -106,7 +117,13 @@ fn operator(kernel: &Kernel) -> String {
             format!("{kind} {height}×{width}/{}", pool.sliding.window.stride[1])
         }
         Kernel::Reduce(reduce) => format!("Reduce {:?}", reduce.kind),
-        Kernel::Map(map) => return if map.activation == whybox::model::Activation::Identity { "Copy".into() } else { map.activation.name().into() },
+        Kernel::Map(map) => {
+            return if map.activation == whybox::model::Activation::Identity {
+                "Copy".into()
+            } else {
+                map.activation.name().into()
+            };
+        }
         Kernel::Affine(_) => "Affine".into(),
         Kernel::Binary(binary) => binary.kind.name().into(),
         Kernel::Copy(_) => "Transpose".into(),

@@ -2,8 +2,8 @@
 
 mod devices;
 mod image;
-mod inspect;
 mod input;
+mod inspect;
 mod predict;
 mod progress;
 
@@ -42,6 +42,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    quiet_mesa();
     let result = match Cli::parse().command {
         Command::Image(args) => image::run(&args),
         Command::Predict(args) => predict::run(&args),
@@ -54,5 +55,14 @@ fn main() -> ExitCode {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Mesa's device-selection layer asks the window system which GPU it prefers, and on a machine without one
+/// complains on standard error. whybox chooses by itself and draws in no window.
+fn quiet_mesa() {
+    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: no other thread runs yet, so nothing reads the environment at the same time.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
 }

@@ -47,7 +47,13 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     std::fs::rename(&partial, &args.out).map_err(|error| cannot_write(&args.out, &error))
 }
 
-fn write(input: &mut Input, model: &Model, network: &Network, args: &PredictArgs, partial: &Path) -> Result<()> {
+fn write(
+    input: &mut Input,
+    model: &Model,
+    network: &Network,
+    args: &PredictArgs,
+    partial: &Path,
+) -> Result<()> {
     let cannot = |error: std::io::Error| cannot_write(&args.out, &error);
     let file = BufWriter::new(File::create(partial).map_err(cannot)?);
     let shape: Vec<u64> =
@@ -122,8 +128,9 @@ impl Kind {
 impl Input {
     fn open(path: &Path) -> Result<Self> {
         let at = path.display().to_string();
-        let unreadable =
-            |error: std::io::Error| Error::io(format!("the inputs cannot be read: {error}"), &at, "check the path");
+        let unreadable = |error: std::io::Error| {
+            Error::io(format!("the inputs cannot be read: {error}"), &at, "check the path")
+        };
         let mut file = File::open(path).map_err(unreadable)?;
         let header = NpyHeader::from_reader(&mut file).map_err(|error| {
             Error::parameter(format!("this is no .npy file: {error}"), &at, "save the inputs with numpy.save")
@@ -149,7 +156,8 @@ impl Input {
                 "save the inputs as float64, float32, float16 or uint8, little-endian",
             )
         })?;
-        let shape: Vec<usize> = header.shape().iter().map(|&n| usize::try_from(n).unwrap_or(usize::MAX)).collect();
+        let shape: Vec<usize> =
+            header.shape().iter().map(|&n| usize::try_from(n).unwrap_or(usize::MAX)).collect();
         let (&rows, rest) = shape.split_first().ok_or_else(|| {
             Error::parameter("the input is a single number", &at, "save a batch of shape [N, …]")
         })?;

@@ -16,9 +16,9 @@ impl Bar {
     pub fn new(total: usize) -> Self {
         let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::hidden());
         // The template is a constant that indicatif accepts; without it the default style serves.
-        if let Ok(style) =
-            ProgressStyle::with_template("evaluating {wide_bar:.cyan/dim} {human_pos}/{human_len}  {per_sec}  {eta} left")
-        {
+        if let Ok(style) = ProgressStyle::with_template(
+            "evaluating {wide_bar:.cyan/dim} {human_pos}/{human_len}  {per_sec}  {eta} left",
+        ) {
             bar.set_style(style);
         }
         Bar { bar, start: Instant::now(), shown: false }

@@ -49,7 +49,7 @@ pub(crate) trait Executable: Send + Sync {
     /// # Safety
     /// The operands are those of the step: their rows lie where the plan's views say, within memory
     /// that lives and that no other thread writes, or reads where this step writes.
-    /// ([`check`](super::check) has compared views with buffers.)
+    /// (The plan has been checked: views lie within their buffers.)
     unsafe fn run(&self, level: Level, operands: &Operands, panels: Range<usize>, work: &mut Workspace);
 }
 

@@ -10,9 +10,9 @@
 
 use std::ops::Range;
 
-use super::check::{Accesses, Extent, accesses, ends};
 use super::memory::LINE;
 use crate::Result;
+use crate::plan::access::{Accesses, Extent, accesses, ends};
 use crate::plan::{BufferId, Plan};
 
 /// Steps that a tile of samples passes without waiting for other tiles.

@@ -8,7 +8,6 @@
 //! whatever the number of rows, the chunk size, the number of threads and the form of the first layer:
 //! the order of additions for an element depends on the layer's shape only.
 
-mod check;
 mod compiled;
 mod depthwise;
 mod direct;

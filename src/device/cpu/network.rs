@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::check::check;
 use super::compiled::{Executable, compile};
 use super::layout::{Layout, Place, Segment};
 use super::memory::{Aligned, Operands, Rows, Workspace};
@@ -15,6 +14,7 @@ use super::simd::Level;
 use super::tiling::{TILES, segments};
 use crate::device::{Engine, RunOptions, RunReport, Sink};
 use crate::perturb::Expander;
+use crate::plan::check;
 use crate::plan::{BufferId, FirstLayer, Locality, Plan, Schedule, View};
 use crate::{Error, Result};
 

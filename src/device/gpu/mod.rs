@@ -7,7 +7,6 @@
 
 mod adapter;
 mod arena;
-mod check;
 mod coins;
 mod encode;
 mod failure;

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Gpu;
 use super::arena::Arena;
-use super::check::check;
 use super::encode::{Dispatch, Encoder, constants};
 use super::failure::Failure;
 use super::opening::{Masked, Opening};
@@ -17,6 +16,7 @@ use super::session::{IN_FLIGHT, Session};
 use super::source::Shader;
 use crate::device::{Engine, RunOptions, RunReport, Sink};
 use crate::perturb::Expander;
+use crate::plan::check;
 use crate::plan::{FirstLayer, Plan, Schedule};
 use crate::{Error, Result};
 

@@ -24,18 +24,8 @@ pub(crate) fn group_channels(conv: &Conv) -> [usize; 2] {
 }
 
 impl Packed {
-    /// The plan's constant behind it, and how many elements that has to have.
-    pub(crate) fn source(self) -> Option<(WeightId, Option<usize>)> {
-        match self {
-            Packed::Conv { weight, groups, k, cout } => Some((weight, Some(groups * k * cout))),
-            Packed::Depthwise { weight, channels, taps } => Some((weight, Some(channels * taps))),
-            Packed::Vector { weight, groups, len } => weight.map(|weight| (weight, Some(groups * len))),
-            Packed::Plain { weight } => Some((weight, None)),
-        }
-    }
-
-    /// The elements to upload. The plan has been checked: its constant has as many elements as
-    /// [`source`](Packed::source) says.
+    /// The elements to upload. The plan has been checked: its constants have the lengths that the
+    /// steps need.
     pub(crate) fn elements(self, plan: &Plan) -> Vec<f32> {
         match self {
             Packed::Conv { weight, groups, k, cout } => {

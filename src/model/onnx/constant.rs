@@ -107,10 +107,10 @@ impl Constant {
                 Err(damaged(&format!("shape {shape:?} needs {elements} elements, the file holds {found}")))
             }
         };
-        if let (Some(raw), Some(width)) = (&raw, width) {
-            if raw.len() != elements.saturating_mul(width) {
-                return Err(damaged(&format!("{} bytes do not hold {elements} elements of {kind}", raw.len())));
-            }
+        if let (Some(raw), Some(width)) = (&raw, width)
+            && raw.len() != elements.saturating_mul(width)
+        {
+            return Err(damaged(&format!("{} bytes do not hold {elements} elements of {kind}", raw.len())));
         }
         let floats = |data: Vec<f32>| {
             expect(data.len())?;
@@ -133,7 +133,9 @@ impl Constant {
             (DataType::INT64, Some(raw)) => ints(each(&raw, i64::from_le_bytes)),
             (DataType::INT64, None) => ints(tensor.int64_data.clone()),
             (DataType::INT32, Some(raw)) => ints(each(&raw, |b| i64::from(i32::from_le_bytes(b)))),
-            (DataType::UINT8 | DataType::BOOL, Some(raw)) => ints(raw.iter().map(|&b| i64::from(b)).collect()),
+            (DataType::UINT8 | DataType::BOOL, Some(raw)) => {
+                ints(raw.iter().map(|&b| i64::from(b)).collect())
+            }
             (DataType::INT8, Some(raw)) => ints(each(&raw, |b| i64::from(i8::from_le_bytes(b)))),
             (DataType::INT32 | DataType::BOOL | DataType::UINT8 | DataType::INT8, None) => {
                 ints(tensor.int32_data.iter().map(|&v| i64::from(v)).collect())
@@ -171,7 +173,11 @@ fn raw_bytes(tensor: &TensorProto, folder: Option<&Path>, at: &str) -> Result<Op
         tensor.external_data.iter().find(|e| e.key.as_deref() == Some(key)).and_then(|e| e.value.clone())
     };
     let wrong = |what: String| {
-        Error::model(what, at, "keep the file with the weights beside the .onnx file, under its original name")
+        Error::model(
+            what,
+            at,
+            "keep the file with the weights beside the .onnx file, under its original name",
+        )
     };
     let location = entry("location").ok_or_else(|| wrong("external data has no location".into()))?;
     let folder = folder.ok_or_else(|| wrong(format!("the weights are in another file, {location:?}")))?;

@@ -66,9 +66,11 @@ impl<'a> Context<'a> {
                 place,
                 "choose another output, or export the network again",
             )),
-            None if maker.is_some() => {
-                Err(Error::unsupported("only the first output of a node is supported", place, "choose another output"))
-            }
+            None if maker.is_some() => Err(Error::unsupported(
+                "only the first output of a node is supported",
+                place,
+                "choose another output",
+            )),
             None => Err(Error::model("no node makes the output", place, "export the network again")),
         }
     }
@@ -103,7 +105,11 @@ impl<'a, 'c> NodeContext<'a, 'c> {
 
     /// The node is sound but beyond what whybox does.
     pub(super) fn unsupported(&self, what: impl Into<String>) -> Error {
-        Error::unsupported(what, self.place(), "docs/operators.md lists what is supported; export in another form")
+        Error::unsupported(
+            what,
+            self.place(),
+            "docs/operators.md lists what is supported; export in another form",
+        )
     }
 
     pub(super) fn batch_in_arithmetic(&self) -> Error {
@@ -225,7 +231,9 @@ impl<'a, 'c> NodeContext<'a, 'c> {
         Ok(match self.constant(at)? {
             None => None,
             Some(Constant::Float(tensor)) => Some(tensor),
-            Some(Constant::Int { data, .. }) if data.contains(&BATCH) => return Err(self.batch_in_arithmetic()),
+            Some(Constant::Int { data, .. }) if data.contains(&BATCH) => {
+                return Err(self.batch_in_arithmetic());
+            }
             Some(Constant::Int { shape, data }) => {
                 self.charge(&shape)?;
                 let data: Vec<f32> = data.into_iter().map(|v| v as f32).collect();
@@ -287,12 +295,20 @@ impl<'a, 'c> NodeContext<'a, 'c> {
         }
         match self.shape(id)[..] {
             [1, ref rest @ ..] => Ok((self.push(Op::Reshape, vec![id], rest.to_vec())?, batched)),
-            ref shape => Err(self.unsupported(format!("{shape:?} has a batch, in a network that is taken as static"))),
+            ref shape => {
+                Err(self.unsupported(format!("{shape:?} has a batch, in a network that is taken as static")))
+            }
         }
     }
 
     /// As [`emit`](Self::emit), for the input that [`sample`](Self::sample) gave.
-    pub(super) fn emit_sample(&mut self, op: Op, id: ValueId, mut shape: Vec<usize>, batched: bool) -> Result<()> {
+    pub(super) fn emit_sample(
+        &mut self,
+        op: Op,
+        id: ValueId,
+        mut shape: Vec<usize>,
+        batched: bool,
+    ) -> Result<()> {
         if batched {
             return self.emit(op, vec![id], shape, batched);
         }
@@ -331,7 +347,13 @@ impl<'a, 'c> NodeContext<'a, 'c> {
     }
 
     /// Adds an operator and makes its result the node's output.
-    pub(super) fn emit(&mut self, op: Op, inputs: Vec<ValueId>, shape: Vec<usize>, batched: bool) -> Result<()> {
+    pub(super) fn emit(
+        &mut self,
+        op: Op,
+        inputs: Vec<ValueId>,
+        shape: Vec<usize>,
+        batched: bool,
+    ) -> Result<()> {
         let id = self.push(op, inputs, shape)?;
         self.set(Slot::Value { id, batched });
         Ok(())

@@ -43,10 +43,18 @@ pub struct OnnxOptions {
 /// Reads the file at `path`.
 pub(super) fn read(path: &Path, options: &OnnxOptions) -> Result<Model> {
     let bytes = std::fs::read(path).map_err(|error| {
-        Error::io(format!("the network file cannot be read: {error}"), path.display().to_string(), "check the path")
+        Error::io(
+            format!("the network file cannot be read: {error}"),
+            path.display().to_string(),
+            "check the path",
+        )
     })?;
     if bytes.is_empty() {
-        return Err(Error::model("the file is empty", path.display().to_string(), "export the network again"));
+        return Err(Error::model(
+            "the file is empty",
+            path.display().to_string(),
+            "export the network again",
+        ));
     }
     let name = path.file_stem().map_or("network".into(), |stem| stem.to_string_lossy().into_owned());
     let at = path.display().to_string();
@@ -80,7 +88,9 @@ fn opset(proto: &ModelProto) -> Result<i64> {
             "opset_import",
             "export the network with opset 17 or 18",
         )),
-        None => Err(Error::model("the file does not say its opset", "opset_import", "export the network again")),
+        None => {
+            Err(Error::model("the file does not say its opset", "opset_import", "export the network again"))
+        }
     }
 }
 
@@ -119,7 +129,8 @@ impl Import<'_> {
             slots.insert(name, Slot::Lazy(tensor));
         }
         for (name, (shape, data)) in &self.options.bind {
-            let constant = Constant::bound(shape, data, self.element_type(name)).map_err(|e| located(e, name))?;
+            let constant =
+                Constant::bound(shape, data, self.element_type(name)).map_err(|e| located(e, name))?;
             slots.insert(name.clone(), Slot::Constant(constant));
         }
         let input = self.input(&slots)?;
@@ -152,7 +163,9 @@ impl Import<'_> {
     fn check_element_type(&self, input: &ValueInfoProto) -> Result<()> {
         let name = input.name.clone().unwrap_or_default();
         match self.element_type(&name) {
-            None | Some(DataType::FLOAT | DataType::FLOAT16 | DataType::BFLOAT16 | DataType::DOUBLE) => Ok(()),
+            None | Some(DataType::FLOAT | DataType::FLOAT16 | DataType::BFLOAT16 | DataType::DOUBLE) => {
+                Ok(())
+            }
             Some(other) => Err(Error::unsupported(
                 format!("inputs of type {other} are not supported"),
                 self.input_place(&name),
@@ -164,7 +177,8 @@ impl Import<'_> {
     /// An input as errors name it: with the first node that reads it.
     fn input_place(&self, name: &str) -> String {
         let reader = self.graph.node.iter().find(|node| node.input.iter().any(|input| input == name));
-        let reader = reader.map_or_else(String::new, |node| format!(" of node {}", ops::title(node, self.opset)));
+        let reader =
+            reader.map_or_else(String::new, |node| format!(" of node {}", ops::title(node, self.opset)));
         format!("input {name:?}{reader}")
     }
 
@@ -179,7 +193,11 @@ impl Import<'_> {
         let names = || free.iter().filter_map(|info| info.name.clone()).collect::<Vec<_>>().join(", ");
         if let Some(wanted) = &self.options.input {
             return free.iter().find(|info| info.name.as_ref() == Some(wanted)).copied().ok_or_else(|| {
-                Error::parameter(format!("the network has no input {wanted:?}"), "input", format!("it has: {}", names()))
+                Error::parameter(
+                    format!("the network has no input {wanted:?}"),
+                    "input",
+                    format!("it has: {}", names()),
+                )
             });
         }
         match free[..] {
@@ -199,7 +217,11 @@ impl Import<'_> {
         let at = self.input_place(&name);
         let shape = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()).and_then(|t| t.shape.as_ref());
         let Some(shape) = shape else {
-            return Err(Error::model("the input's shape is not stated", at, "export the network with static shapes"));
+            return Err(Error::model(
+                "the input's shape is not stated",
+                at,
+                "export the network with static shapes",
+            ));
         };
         let mut sizes = Vec::new();
         for (axis, dim) in shape.dim.iter().enumerate() {
@@ -221,10 +243,18 @@ impl Import<'_> {
             }
         }
         if constant::elements(&sizes).is_none_or(|elements| elements == 0) {
-            return Err(Error::limits(format!("the input's shape {sizes:?} is empty or too large"), at, "use another size"));
+            return Err(Error::limits(
+                format!("the input's shape {sizes:?} is empty or too large"),
+                at,
+                "use another size",
+            ));
         }
         if sizes.is_empty() && !self.options.static_shapes {
-            return Err(Error::unsupported("the input is a single number", at, "export an input of shape [N, features]"));
+            return Err(Error::unsupported(
+                "the input is a single number",
+                at,
+                "export an input of shape [N, features]",
+            ));
         }
         Ok(sizes)
     }
@@ -276,7 +306,11 @@ impl Import<'_> {
                 stack.pop();
             } else if state[at] == OPEN {
                 let name = self.graph.node[at].name.clone().unwrap_or_default();
-                return Err(Error::model("the graph runs in a circle", format!("node {name:?}"), "export it again"));
+                return Err(Error::model(
+                    "the graph runs in a circle",
+                    format!("node {name:?}"),
+                    "export it again",
+                ));
             } else {
                 state[at] = OPEN;
                 stack.extend(pending);
@@ -294,9 +328,11 @@ impl Import<'_> {
 /// [`Error::Io`] or [`Error::Model`] if the file cannot be read.
 pub fn unsupported_nodes(path: &Path) -> Result<Vec<String>> {
     let at = path.display().to_string();
-    let bytes = std::fs::read(path)
-        .map_err(|error| Error::io(format!("the network file cannot be read: {error}"), &at, "check the path"))?;
-    let damaged = |what: String| Error::model(format!("this is no ONNX file: {what}"), &at, "export the network again");
+    let bytes = std::fs::read(path).map_err(|error| {
+        Error::io(format!("the network file cannot be read: {error}"), &at, "check the path")
+    })?;
+    let damaged =
+        |what: String| Error::model(format!("this is no ONNX file: {what}"), &at, "export the network again");
     wire::check(&bytes).map_err(|what| damaged(what.to_owned()))?;
     let proto = ModelProto::parse_buf(&bytes).map_err(|error| damaged(error.to_string()))?;
     let opset = opset(&proto).unwrap_or_default();

@@ -1,8 +1,9 @@
 //! The bytes of a document, looked over before they are parsed.
 //!
-//! The parser believes the lengths that it reads and follows nested messages as deep as they go. Here every
-//! length is held against the bytes that are there, and depth is bounded, so that a damaged file is an error rather
-//! than an exhausted memory or stack.
+//! The parser believes the lengths that it reads, follows nested messages as deep as they go, and loses its place
+//! where packed numbers do not end with their field. Here every length is held against the bytes that are there, packed
+//! numbers are counted and depth is bounded, so that a damaged file is an error rather than an exhausted memory, an
+//! exhausted stack or a loop without end.
 
 /// Messages within messages, subgraphs included: real files stay far below.
 const MAX_DEPTH: usize = 64;
@@ -24,11 +25,25 @@ enum Message {
     Leaf,
 }
 
+/// What the bytes of a field are, beyond being there.
+enum Content {
+    Message(Message),
+    /// Numbers of so many bytes each.
+    Words(usize),
+    /// Numbers of one to ten bytes each.
+    Varints,
+    /// Text, bytes, or what the parser skips.
+    Bytes,
+}
+
 impl Message {
-    /// The message in field `number`, if there is one.
-    fn field(self, number: u64) -> Option<Message> {
+    /// What field `number` holds.
+    fn field(self, number: u64) -> Content {
         use Message::*;
-        Some(match (self, number) {
+        let inner = match (self, number) {
+            (Tensor, 4) => return Content::Words(4),
+            (Tensor, 10) => return Content::Words(8),
+            (Tensor, 5 | 7) => return Content::Varints,
             (Model, 7) => Graph,
             (Model, 8 | 14) => Leaf,
             (Graph, 1) => Node,
@@ -44,8 +59,9 @@ impl Message {
             (Sequence, 1) => Type,
             (TensorType, 2) => Shape,
             (Shape, 1) => Leaf,
-            _ => return None,
-        })
+            _ => return Content::Bytes,
+        };
+        Content::Message(inner)
     }
 }
 
@@ -73,9 +89,18 @@ fn check_message(mut bytes: &[u8], message: Message, depth: usize) -> Result<(),
             }
             2 => {
                 let length = varint(&mut bytes)?;
-                let inside = take(&mut bytes, length)?;
-                if let Some(inner) = message.field(key >> 3) {
-                    check_message(inside, inner, depth - 1)?;
+                let mut inside = take(&mut bytes, length)?;
+                match message.field(key >> 3) {
+                    Content::Message(inner) => check_message(inside, inner, depth - 1)?,
+                    Content::Words(width) if inside.len() % width != 0 => {
+                        return Err("a list ends in the middle of a number");
+                    }
+                    Content::Varints => {
+                        while !inside.is_empty() {
+                            varint(&mut inside)?;
+                        }
+                    }
+                    Content::Words(_) | Content::Bytes => {}
                 }
             }
             5 => {
@@ -124,6 +149,19 @@ mod tests {
         let mut longer = [&model[..], &[0x08, 1]].concat();
         longer[3] = 5;
         assert!(check(&longer).is_err());
+    }
+
+    #[test]
+    fn packed_numbers_end_with_their_field() {
+        // graph { initializer { float_data: … } }, and the same with int64_data.
+        let tensor = |key: u8, data: &[u8]| {
+            let length = data.len() as u8;
+            [&[0x3a, length + 4, 0x2a, length + 2, key, length], data].concat()
+        };
+        assert_eq!(check(&tensor(0x22, &[0; 8])), Ok(()));
+        assert!(check(&tensor(0x22, &[0; 7])).is_err());
+        assert_eq!(check(&tensor(0x3a, &[0x80, 1, 2])), Ok(()));
+        assert!(check(&tensor(0x3a, &[0x80, 1, 0x80])).is_err());
     }
 
     #[test]

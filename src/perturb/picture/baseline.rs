@@ -109,7 +109,8 @@ impl FromStr for Baseline {
         }
         if let Some(hex) = text.strip_prefix('#') {
             let value = u32::from_str_radix(hex, 16).ok().filter(|_| hex.len() == 6);
-            let value = value.ok_or_else(|| wrong(format!("{text:?} is no colour of six hexadecimal digits")))?;
+            let value =
+                value.ok_or_else(|| wrong(format!("{text:?} is no colour of six hexadecimal digits")))?;
             let [_, r, g, b] = value.to_be_bytes();
             return Ok(Baseline::Colour([r, g, b]));
         }
@@ -117,7 +118,9 @@ impl FromStr for Baseline {
             let sigma = match parameters.strip_prefix(":sigma=") {
                 None if parameters.is_empty() => Some(5.0),
                 None => None,
-                Some(number) => number.parse().ok().filter(|s: &f64| s.is_finite() && *s > 0.0 && *s <= 100.0),
+                Some(number) => {
+                    number.parse().ok().filter(|s: &f64| s.is_finite() && *s > 0.0 && *s <= 100.0)
+                }
             };
             return sigma.map(|sigma| Baseline::Blur { sigma }).ok_or_else(|| {
                 wrong("blur takes sigma, in percent of the shorter side, above 0 and at most 100".into())

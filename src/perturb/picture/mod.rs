@@ -83,7 +83,11 @@ pub fn open_photo(path: &Path) -> Result<RgbImage> {
     let bytes = std::fs::read(path)
         .map_err(|error| Error::io(format!("the photo cannot be read: {error}"), &at, "check the path"))?;
     if bytes.is_empty() {
-        return Err(Error::parameter("the photo is an empty file", at, "give a PNG, JPEG, BMP, GIF, TIFF or WebP file"));
+        return Err(Error::parameter(
+            "the photo is an empty file",
+            at,
+            "give a PNG, JPEG, BMP, GIF, TIFF or WebP file",
+        ));
     }
     decode_photo(&bytes, &at)
 }
@@ -175,5 +179,7 @@ impl Picture {
 /// A photo as `[H, W, 3]`, 0 to 1.
 pub(crate) fn photo_pixels(photo: &RgbImage) -> Array3<f32> {
     let (width, height) = (photo.width() as usize, photo.height() as usize);
-    Array3::from_shape_fn((height, width, 3), |(y, x, c)| f32::from(photo.get_pixel(x as u32, y as u32).0[c]) / 255.0)
+    Array3::from_shape_fn((height, width, 3), |(y, x, c)| {
+        f32::from(photo.get_pixel(x as u32, y as u32).0[c]) / 255.0
+    })
 }

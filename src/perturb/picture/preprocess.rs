@@ -190,7 +190,9 @@ impl FromStr for Preprocess {
         };
         let mut parts = text.split(',').map(str::trim).filter(|part| !part.is_empty()).peekable();
         let mut preprocess = match parts.next_if(|part| !part.contains('=')) {
-            Some(name) => Preprocess::preset(name).ok_or_else(|| wrong(format!("there is no preset {name:?}")))?,
+            Some(name) => {
+                Preprocess::preset(name).ok_or_else(|| wrong(format!("there is no preset {name:?}")))?
+            }
             // Parts alone differ from the plainest preset.
             None => Preprocess::preset("unit").ok_or_else(|| wrong("there is no preset".into()))?,
         };

@@ -121,11 +121,8 @@ mod tests {
     fn the_same_size_is_the_same_picture() {
         let source = Array3::from_shape_fn((5, 7, 3), |(y, x, c)| (y * 31 + x * 7 + c) as f32);
         for filter in [Filter::Nearest, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos] {
-            let same = resample(
-                source.view(),
-                &Axis::new(5, 5, 0.0, 5, filter),
-                &Axis::new(7, 7, 0.0, 7, filter),
-            );
+            let same =
+                resample(source.view(), &Axis::new(5, 5, 0.0, 5, filter), &Axis::new(7, 7, 0.0, 7, filter));
             let worst = (&same - &source).iter().fold(0.0f32, |m, d| m.max(d.abs()));
             assert!(worst < 1e-4, "{filter:?}: {worst}");
         }

@@ -27,11 +27,7 @@ pub struct Felzenszwalb {
 
 impl Default for Felzenszwalb {
     fn default() -> Self {
-        Felzenszwalb {
-            scale: 100.0,
-            sigma: 0.5,
-            min_size: 50,
-        }
+        Felzenszwalb { scale: 100.0, sigma: 0.5, min_size: 50 }
     }
 }
 
@@ -65,9 +61,7 @@ impl Felzenszwalb {
                 forest.join(a, b, edge.cost);
             }
         }
-        let roots = (0..image.len() as u32)
-            .map(|pixel| forest.root(pixel))
-            .collect();
+        let roots = (0..image.len() as u32).map(|pixel| forest.root(pixel)).collect();
         SegmentMap::new(image.height, image.width, roots)
     }
 }
@@ -92,11 +86,7 @@ fn edges(image: &Planes) -> Vec<Edge> {
                 let (a, b) = (y * width + x, (y + down) * width + other_x);
                 let cost = image.colour_distance_sq(a, b).sqrt();
                 // Pixels are numbered in 32 bits.
-                edges.push(Edge {
-                    cost,
-                    a: a as u32,
-                    b: b as u32,
-                });
+                edges.push(Edge { cost, a: a as u32, b: b as u32 });
             }
         }
     }
@@ -112,10 +102,7 @@ struct Forest {
 
 impl Forest {
     fn new(pixels: usize) -> Self {
-        Forest {
-            parents: (0..pixels as u32).collect(),
-            sets: vec![(1.0, 0.0); pixels],
-        }
+        Forest { parents: (0..pixels as u32).collect(), sets: vec![(1.0, 0.0); pixels] }
     }
 
     fn root(&mut self, mut pixel: u32) -> u32 {

@@ -23,17 +23,11 @@ pub(super) fn read(path: &Path) -> Result<SegmentMap> {
     let reader = reader.map_err(|error| unreadable(path, &error))?;
     // Lossy formats blur the labels into thousands of segments, so only PNG is taken.
     if reader.format() != Some(ImageFormat::Png) {
-        return Err(Error::parameter(
-            "the label image is not a PNG",
-            at(),
-            "save the labels as PNG",
-        ));
+        return Err(Error::parameter("the label image is not a PNG", at(), "save the labels as PNG"));
     }
     let image = reader.decode().map_err(|error| match error {
         ImageError::IoError(error) => unreadable(path, &error),
-        ImageError::Limits(error) => {
-            Error::limits(error.to_string(), at(), "make the label image smaller")
-        }
+        ImageError::Limits(error) => Error::limits(error.to_string(), at(), "make the label image smaller"),
         error => Error::parameter(error.to_string(), at(), "save the labels as PNG again"),
     })?;
     from_image(&image)
@@ -42,17 +36,9 @@ pub(super) fn read(path: &Path) -> Result<SegmentMap> {
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     let at = path.display().to_string();
     if error.kind() == std::io::ErrorKind::UnexpectedEof {
-        return Error::parameter(
-            "the label image ends too early",
-            at,
-            "save the labels as PNG again",
-        );
+        return Error::parameter("the label image ends too early", at, "save the labels as PNG again");
     }
-    Error::io(
-        format!("the label image cannot be read: {error}"),
-        at,
-        "check the path and its permissions",
-    )
+    Error::io(format!("the label image cannot be read: {error}"), at, "check the path and its permissions")
 }
 
 fn from_image(image: &DynamicImage) -> Result<SegmentMap> {
@@ -63,11 +49,7 @@ fn from_image(image: &DynamicImage) -> Result<SegmentMap> {
         // Four channels of 16 bits hold every other kind of PNG without loss.
         other => {
             let pack = |id: u64, &channel: &u16| id << 16 | u64::from(channel);
-            other
-                .to_rgba16()
-                .pixels()
-                .map(|pixel| pixel.0.iter().fold(0, pack))
-                .collect()
+            other.to_rgba16().pixels().map(|pixel| pixel.0.iter().fold(0, pack)).collect()
         }
     };
     SegmentMap::from_ids(height, width, &ids)

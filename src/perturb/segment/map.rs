@@ -57,15 +57,8 @@ impl SegmentMap {
         distinct.dedup();
         // The position of an id among the ids below it is its label; every id is in `distinct`, and
         // there are fewer than 2^32 pixels, so the cast keeps the value.
-        let labels = ids
-            .iter()
-            .map(|id| distinct.partition_point(|other| other < id) as u32);
-        Ok(SegmentMap {
-            height,
-            width,
-            labels: labels.collect(),
-            count: distinct.len(),
-        })
+        let labels = ids.iter().map(|id| distinct.partition_point(|other| other < id) as u32);
+        Ok(SegmentMap { height, width, labels: labels.collect(), count: distinct.len() })
     }
 
     /// Height in pixels.
@@ -110,9 +103,7 @@ impl SegmentMap {
             let below = self.labels.get(index + self.width);
             right.is_some_and(|other| other != label) || below.is_some_and(|&other| other != label)
         };
-        (0..self.labels.len())
-            .map(|index| differs(index, index % self.width))
-            .collect()
+        (0..self.labels.len()).map(|index| differs(index, index % self.width)).collect()
     }
 
     /// The map at another size, each pixel taking the label under its centre.
@@ -139,9 +130,7 @@ impl SegmentMap {
 
 /// Refuses sizes whose pixels cannot be numbered in 32 bits.
 pub(super) fn check_pixel_count(height: usize, width: usize) -> Result<()> {
-    let pixels = height
-        .checked_mul(width)
-        .and_then(|pixels| u32::try_from(pixels).ok());
+    let pixels = height.checked_mul(width).and_then(|pixels| u32::try_from(pixels).ok());
     match pixels {
         Some(_) => Ok(()),
         None => Err(Error::limits(

@@ -109,9 +109,7 @@ impl Segmentation {
                 }
                 let (rows, cols) = (map.height(), map.width());
                 Err(Error::parameter(
-                    format!(
-                        "the label image has {rows} x {cols} pixels, the image {height} x {width}"
-                    ),
+                    format!("the label image has {rows} x {cols} pixels, the image {height} x {width}"),
                     path.display().to_string(),
                     format!("give a label image of height {height} and width {width}"),
                 ))
@@ -125,11 +123,7 @@ fn check_image(image: &RgbImageView) -> Result<()> {
     let (height, width, channels) = image.dim();
     let shape = format!("image of shape [{height}, {width}, {channels}]");
     if height == 0 || width == 0 {
-        return Err(Error::parameter(
-            "the image is empty",
-            shape,
-            "give an image of at least one pixel",
-        ));
+        return Err(Error::parameter("the image is empty", shape, "give an image of at least one pixel"));
     }
     if channels != 3 {
         return Err(Error::parameter(
@@ -140,10 +134,7 @@ fn check_image(image: &RgbImageView) -> Result<()> {
     }
     map::check_pixel_count(height, width)?;
     let sound = -RANGE_SLACK..=1.0 + RANGE_SLACK;
-    match image
-        .indexed_iter()
-        .find(|(_, value)| !sound.contains(value))
-    {
+    match image.indexed_iter().find(|(_, value)| !sound.contains(value)) {
         None => Ok(()),
         Some(((y, x, channel), value)) => Err(Error::parameter(
             "a pixel is not a number from 0 to 1",

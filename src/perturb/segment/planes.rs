@@ -19,11 +19,7 @@ impl Planes {
             let plane = image.index_axis(ndarray::Axis(2), channel);
             plane.iter().map(|&value| f64::from(value)).collect()
         });
-        Planes {
-            height,
-            width,
-            channels,
-        }
+        Planes { height, width, channels }
     }
 
     /// Number of pixels.
@@ -41,17 +37,11 @@ impl Planes {
     /// The smallest and the largest value of all channels.
     pub fn range(&self) -> (f64, f64) {
         let fold = |(low, high): (f64, f64), &value: &f64| (low.min(value), high.max(value));
-        self.channels
-            .iter()
-            .flatten()
-            .fold((f64::INFINITY, f64::NEG_INFINITY), fold)
+        self.channels.iter().flatten().fold((f64::INFINITY, f64::NEG_INFINITY), fold)
     }
 
     /// Squared Euclidean distance between the colours of two pixels.
     pub fn colour_distance_sq(&self, a: usize, b: usize) -> f64 {
-        self.channels
-            .iter()
-            .map(|plane| (plane[a] - plane[b]).powi(2))
-            .sum()
+        self.channels.iter().map(|plane| (plane[a] - plane[b]).powi(2)).sum()
     }
 }

@@ -30,11 +30,7 @@ pub struct Quickshift {
 
 impl Default for Quickshift {
     fn default() -> Self {
-        Quickshift {
-            kernel: 4.0,
-            max_dist: 200.0,
-            ratio: 0.2,
-        }
+        Quickshift { kernel: 4.0, max_dist: 200.0, ratio: 0.2 }
     }
 }
 
@@ -105,9 +101,7 @@ impl Quickshift {
                         let count = width - dx.unsigned_abs();
                         let place = (dy * dy) as f32 + (dx * dx) as f32;
                         let centre = colour.each_ref().map(|c| &c[y * width + here..][..count]);
-                        let other = colour
-                            .each_ref()
-                            .map(|c| &c[other_y * width + there..][..count]);
+                        let other = colour.each_ref().map(|c| &c[other_y * width + there..][..count]);
                         let sums = &mut sums[here..][..count];
                         for i in 0..count {
                             let l = centre[0][i] - other[0][i];
@@ -132,10 +126,8 @@ impl Quickshift {
         let reach = self.reach(image) as isize;
         // Outwards, so that the search can stop once place alone is farther than the best found.
         let window = -reach..=reach;
-        let mut offsets: Vec<(isize, isize, isize)> = window
-            .clone()
-            .flat_map(|dy| window.clone().map(move |dx| (dy * dy + dx * dx, dy, dx)))
-            .collect();
+        let mut offsets: Vec<(isize, isize, isize)> =
+            window.clone().flat_map(|dy| window.clone().map(move |dx| (dy * dy + dx * dx, dy, dx))).collect();
         offsets.sort_unstable();
 
         let parent = |pixel: usize| {
@@ -162,11 +154,7 @@ impl Quickshift {
             // Pixels are numbered in 32 bits.
             (if linked { best.1 } else { pixel }) as u32
         };
-        (0..image.len())
-            .into_par_iter()
-            .with_min_len(image.width)
-            .map(parent)
-            .collect()
+        (0..image.len()).into_par_iter().with_min_len(image.width).map(parent).collect()
     }
 }
 

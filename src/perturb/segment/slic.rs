@@ -36,12 +36,7 @@ pub struct Slic {
 
 impl Default for Slic {
     fn default() -> Self {
-        Slic {
-            segments: 70,
-            compactness: 10.0,
-            sigma: 0.0,
-            iterations: 10,
-        }
+        Slic { segments: 70, compactness: 10.0, sigma: 0.0, iterations: 10 }
     }
 }
 
@@ -75,10 +70,7 @@ impl Slic {
         let mut centres = grid.centres(&image);
         // The search window comes from the number of centres made, which may call for another step.
         let reach = StartGrid::new(image.height, image.width, centres.len());
-        let search = Search {
-            reach: (reach.y.step, reach.x.step),
-            step: grid.largest_step(),
-        };
+        let search = Search { reach: (reach.y.step, reach.x.step), step: grid.largest_step() };
         let mut labels = vec![0; image.len()];
         for round in 0..self.iterations {
             let before = labels.clone();
@@ -104,10 +96,7 @@ struct Spacing {
 
 impl Spacing {
     fn new(step: f64) -> Self {
-        Spacing {
-            start: (step / 2.0) as usize,
-            step: step.round_ties_even() as usize,
-        }
+        Spacing { start: (step / 2.0) as usize, step: step.round_ties_even() as usize }
     }
 }
 
@@ -128,23 +117,14 @@ impl StartGrid {
             let every = Spacing { start: 0, step: 1 };
             (every, every)
         } else if (short as f64) < square {
-            (
-                Spacing::new(short as f64),
-                Spacing::new(long as f64 / points),
-            )
+            (Spacing::new(short as f64), Spacing::new(long as f64 / points))
         } else {
             (Spacing::new(square), Spacing::new(square))
         };
         if height <= width {
-            StartGrid {
-                y: along_short,
-                x: along_long,
-            }
+            StartGrid { y: along_short, x: along_long }
         } else {
-            StartGrid {
-                y: along_long,
-                x: along_short,
-            }
+            StartGrid { y: along_long, x: along_short }
         }
     }
 
@@ -155,15 +135,8 @@ impl StartGrid {
     fn centres(&self, image: &Planes) -> Vec<Option<Centre>> {
         let ys = (self.y.start..image.height).step_by(self.y.step);
         let xs = (self.x.start..image.width).step_by(self.x.step);
-        let centre = |y, x| {
-            Some(Centre {
-                y: y as f64,
-                x: x as f64,
-                colour: [0.0; 3],
-            })
-        };
-        ys.flat_map(|y| xs.clone().map(move |x| centre(y, x)))
-            .collect()
+        let centre = |y, x| Some(Centre { y: y as f64, x: x as f64, colour: [0.0; 3] });
+        ys.flat_map(|y| xs.clone().map(move |x| centre(y, x))).collect()
     }
 }
 
@@ -189,13 +162,7 @@ impl Search {
         bands.for_each(|(band, labels)| self.assign_band(image, centres, band, labels));
     }
 
-    fn assign_band(
-        &self,
-        image: &Planes,
-        centres: &[Option<Centre>],
-        band: usize,
-        labels: &mut [u32],
-    ) {
+    fn assign_band(&self, image: &Planes, centres: &[Option<Centre>], band: usize, labels: &mut [u32]) {
         let width = image.width;
         let weight = 1.0 / (self.step * self.step);
         let first_row = band * BAND_ROWS;
@@ -248,18 +215,12 @@ fn move_centres(image: &Planes, labels: &[u32], centres: &mut [Option<Centre>]) 
         let (y, x) = (index / image.width, index % image.width);
         let (sum, pixels) = &mut sums[label as usize];
         let features = [y as f64, x as f64, l[index], a[index], b[index]];
-        sum.iter_mut()
-            .zip(features)
-            .for_each(|(sum, feature)| *sum += feature);
+        sum.iter_mut().zip(features).for_each(|(sum, feature)| *sum += feature);
         *pixels += 1.0;
     }
     for (centre, (sum, pixels)) in centres.iter_mut().zip(sums) {
         let [y, x, l, a, b] = sum.map(|sum| sum / pixels);
-        *centre = (pixels > 0.0).then_some(Centre {
-            y,
-            x,
-            colour: [l, a, b],
-        });
+        *centre = (pixels > 0.0).then_some(Centre { y, x, colour: [l, a, b] });
     }
 }
 
@@ -268,12 +229,7 @@ fn move_centres(image: &Planes, labels: &[u32], centres: &mut [Option<Centre>]) 
 /// Parts are found in raster order by breadth-first search and cut off at `sizes.end` pixels; one
 /// below `sizes.start` takes the label of a part found earlier that it touches. (The first part of
 /// all touches none; the next one then shares its label.)
-fn connect(
-    height: usize,
-    width: usize,
-    clusters: &[u32],
-    sizes: Range<usize>,
-) -> Result<SegmentMap> {
+fn connect(height: usize, width: usize, clusters: &[u32], sizes: Range<usize>) -> Result<SegmentMap> {
     const UNSEEN: u32 = u32::MAX; // there are fewer pixels, hence fewer labels
     let mut labels = vec![UNSEEN; clusters.len()];
     let mut next_label = 0;

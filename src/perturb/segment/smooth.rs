@@ -20,42 +20,32 @@ pub(super) fn gaussian(planes: &mut Planes, sigma: f64) {
     let (height, width) = (planes.height, planes.width);
     for plane in &mut planes.channels {
         let mut columns = vec![0.0; plane.len()];
-        columns
-            .par_chunks_mut(width)
-            .enumerate()
-            .for_each(|(y, out)| {
-                let row = |offset: isize| &plane[mirrored(y, offset, height) * width..][..width];
-                out.iter_mut()
-                    .zip(row(0))
-                    .for_each(|(sum, value)| *sum = value * kernel[0]);
+        columns.par_chunks_mut(width).enumerate().for_each(|(y, out)| {
+            let row = |offset: isize| &plane[mirrored(y, offset, height) * width..][..width];
+            out.iter_mut().zip(row(0)).for_each(|(sum, value)| *sum = value * kernel[0]);
+            for (distance, weight) in pairs(&kernel) {
+                let (above, below) = (row(-distance), row(distance));
+                for ((sum, a), b) in out.iter_mut().zip(above).zip(below) {
+                    *sum += (a + b) * weight;
+                }
+            }
+        });
+        plane.par_chunks_mut(width).zip(columns.par_chunks(width)).for_each(|(out, row)| {
+            for (x, value) in out.iter_mut().enumerate() {
+                let at = |offset: isize| row[mirrored(x, offset, width)];
+                *value = at(0) * kernel[0];
                 for (distance, weight) in pairs(&kernel) {
-                    let (above, below) = (row(-distance), row(distance));
-                    for ((sum, a), b) in out.iter_mut().zip(above).zip(below) {
-                        *sum += (a + b) * weight;
-                    }
+                    *value += (at(-distance) + at(distance)) * weight;
                 }
-            });
-        plane
-            .par_chunks_mut(width)
-            .zip(columns.par_chunks(width))
-            .for_each(|(out, row)| {
-                for (x, value) in out.iter_mut().enumerate() {
-                    let at = |offset: isize| row[mirrored(x, offset, width)];
-                    *value = at(0) * kernel[0];
-                    for (distance, weight) in pairs(&kernel) {
-                        *value += (at(-distance) + at(distance)) * weight;
-                    }
-                }
-            });
+            }
+        });
     }
 }
 
 /// Weights at distance 0, 1, 2, …
 fn half_kernel(sigma: f64) -> Vec<f64> {
     let radius = (TRUNCATE * sigma + 0.5) as usize;
-    let weights: Vec<f64> = (0..=radius)
-        .map(|x| (-0.5 * (x as f64 / sigma).powi(2)).exp())
-        .collect();
+    let weights: Vec<f64> = (0..=radius).map(|x| (-0.5 * (x as f64 / sigma).powi(2)).exp()).collect();
     let total: f64 = weights[0] + 2.0 * weights[1..].iter().sum::<f64>();
     weights.into_iter().map(|weight| weight / total).collect()
 }
@@ -87,11 +77,7 @@ mod tests {
     #[test]
     fn agrees_with_scikit_image() {
         let plane: Vec<f64> = (0..12).map(|i| f64::from(i * i % 7)).collect();
-        let mut planes = Planes {
-            height: 3,
-            width: 4,
-            channels: [plane, vec![1.0; 12], vec![0.0; 12]],
-        };
+        let mut planes = Planes { height: 3, width: 4, channels: [plane, vec![1.0; 12], vec![0.0; 12]] };
         gaussian(&mut planes, 0.9);
         let expected: [f64; 12] = [
             1.069465797749117,
@@ -110,10 +96,6 @@ mod tests {
         for (value, expected) in planes.channels[0].iter().zip(expected) {
             assert!((value - expected).abs() < 1e-12, "{value} {expected}");
         }
-        assert!(
-            planes.channels[1]
-                .iter()
-                .all(|value| (value - 1.0).abs() < 1e-12)
-        );
+        assert!(planes.channels[1].iter().all(|value| (value - 1.0).abs() < 1e-12));
     }
 }

@@ -67,11 +67,9 @@ impl FromStr for Segmentation {
                 grid.check()?;
                 Ok(Segmentation::Grid(grid))
             }
-            "file" if rest.is_empty() => Err(Error::parameter(
-                "the path of the label image is missing",
-                text,
-                "write file:labels.png",
-            )),
+            "file" if rest.is_empty() => {
+                Err(Error::parameter("the path of the label image is missing", text, "write file:labels.png"))
+            }
             "file" => Ok(Segmentation::File(PathBuf::from(rest))),
             _ => Err(Error::parameter(
                 "unknown segmentation",
@@ -86,30 +84,13 @@ impl fmt::Display for Segmentation {
     /// Writes every key, so that parsing the text gives the same segmentation.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Segmentation::Slic(Slic {
-                segments,
-                compactness,
-                sigma,
-                iterations,
-            }) => write!(
-                f,
-                "slic:n={segments},compactness={compactness},sigma={sigma},iterations={iterations}"
-            ),
-            Segmentation::Quickshift(Quickshift {
-                kernel,
-                max_dist,
-                ratio,
-            }) => {
-                write!(
-                    f,
-                    "quickshift:kernel={kernel},max_dist={max_dist},ratio={ratio}"
-                )
+            Segmentation::Slic(Slic { segments, compactness, sigma, iterations }) => {
+                write!(f, "slic:n={segments},compactness={compactness},sigma={sigma},iterations={iterations}")
             }
-            Segmentation::Felzenszwalb(Felzenszwalb {
-                scale,
-                sigma,
-                min_size,
-            }) => {
+            Segmentation::Quickshift(Quickshift { kernel, max_dist, ratio }) => {
+                write!(f, "quickshift:kernel={kernel},max_dist={max_dist},ratio={ratio}")
+            }
+            Segmentation::Felzenszwalb(Felzenszwalb { scale, sigma, min_size }) => {
                 write!(f, "felzenszwalb:scale={scale},sigma={sigma},min={min_size}")
             }
             Segmentation::Grid(Grid { rows, cols }) => write!(f, "grid:rows={rows},cols={cols}"),
@@ -127,21 +108,13 @@ struct Keys<'a> {
 impl<'a> Keys<'a> {
     fn parse(algorithm: &'static str, text: &'a str, known: &[&str]) -> Result<Self> {
         let mut pairs: Vec<(&str, &str)> = Vec::new();
-        for item in text
-            .split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty())
-        {
+        for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
             let (key, value) = item.split_once('=').unwrap_or((item, ""));
             let (key, value) = (key.trim(), value.trim());
             let twice = pairs.iter().any(|(other, _)| *other == key);
             if twice || !known.contains(&key) {
                 return Err(Error::parameter(
-                    if twice {
-                        "a key is given twice"
-                    } else {
-                        "unknown key"
-                    },
+                    if twice { "a key is given twice" } else { "unknown key" },
                     format!("'{item}' in {algorithm}:{text}"),
                     format!("the keys of {algorithm} are: {}", known.join(", ")),
                 ));
@@ -157,11 +130,7 @@ impl<'a> Keys<'a> {
             return Ok(default);
         };
         value.parse().map_err(|_| {
-            let kind = if "0.5".parse::<T>().is_ok() {
-                "number"
-            } else {
-                "whole number"
-            };
+            let kind = if "0.5".parse::<T>().is_ok() { "number" } else { "whole number" };
             Error::parameter(
                 format!("{key} is not a {kind}"),
                 format!("{}:{key}={value}", self.algorithm),

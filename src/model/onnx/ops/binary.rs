@@ -68,9 +68,8 @@ fn with_constant(
 /// The shape that both broadcast to.
 fn broadcast(cx: &NodeContext<'_, '_>, a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
     let rank = a.len().max(b.len());
-    let length = |shape: &[usize], axis: usize| {
-        (axis + shape.len()).checked_sub(rank).map_or(1, |at| shape[at])
-    };
+    let length =
+        |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |at| shape[at]);
     (0..rank)
         .map(|axis| match (length(a, axis), length(b, axis)) {
             (x, y) if x == y => Ok(x),

@@ -36,7 +36,9 @@ fn activations(cx: &mut NodeContext<'_, '_>, axis: i64, values: &[(usize, bool)]
             && other.len() == shape.len()
             && (0..shape.len()).all(|k| k == axis || other[k] == shape[k]);
         if !fits {
-            return Err(cx.damaged(format!("shapes {:?} and {other:?} differ beyond axis {axis}", cx.shape(first))));
+            return Err(
+                cx.damaged(format!("shapes {:?} and {other:?} differ beyond axis {axis}", cx.shape(first)))
+            );
         }
         shape[axis] += other[axis];
     }

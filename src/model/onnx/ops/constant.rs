@@ -30,7 +30,9 @@ pub(super) fn identity(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     let slot = cx.slot(0)?;
     if cx.op == "Dropout" {
         let training = cx.constant(2)?;
-        if training.is_some_and(|flag| !matches!(flag, Constant::Int { data, .. } if data.iter().all(|&v| v == 0))) {
+        if training
+            .is_some_and(|flag| !matches!(flag, Constant::Int { data, .. } if data.iter().all(|&v| v == 0)))
+        {
             return Err(cx.unsupported("it is in training mode"));
         }
     }

@@ -57,16 +57,15 @@ pub(super) fn reshape(cx: &mut NodeContext<'_, '_>) -> Result<()> {
             }
             // A network traced with one sample may have that one written into its shapes.
             let declared = cx.context.declared_batch.unwrap_or(1) as i64;
-            let keeps = first == BATCH
-                || (first == 0 && !zero_is_zero)
-                || first == -1
-                || first == declared;
+            let keeps = first == BATCH || (first == 0 && !zero_is_zero) || first == -1 || first == declared;
             if !keeps {
                 return Err(cx.unsupported(format!("it gives the batch axis the length {first}")));
             }
             // A 0 copies the axis of the same place, which is one further to the left without the batch.
             let output = resolve(cx, rest, &before, len, zero_is_zero).map_err(|error| match first {
-                -1 => cx.unsupported(format!("it may join the batch with other axes: {shape:?} becomes {rest:?}")),
+                -1 => cx.unsupported(format!(
+                    "it may join the batch with other axes: {shape:?} becomes {rest:?}"
+                )),
                 _ => error,
             })?;
             cx.emit(Op::Reshape, vec![id], output, batched)
@@ -87,7 +86,9 @@ fn resolve(
     let mut open = None;
     for (axis, &size) in target.iter().enumerate() {
         let size = match size {
-            0 if !zero_is_zero => *before.get(axis).ok_or_else(|| cx.damaged("it copies an axis that is not there"))?,
+            0 if !zero_is_zero => {
+                *before.get(axis).ok_or_else(|| cx.damaged("it copies an axis that is not there"))?
+            }
             -1 if open.is_none() => {
                 open = Some(axis);
                 1
@@ -95,12 +96,14 @@ fn resolve(
             BATCH => return Err(cx.unsupported("it moves the batch axis")),
             size => size,
         };
-        shape.push(usize::try_from(size).map_err(|_| cx.damaged(format!("its shape {target:?} is negative")))?);
+        shape.push(
+            usize::try_from(size).map_err(|_| cx.damaged(format!("its shape {target:?} is negative")))?,
+        );
     }
     let misfit = || cx.damaged(format!("{len} elements do not fit the shape {target:?}"));
     let known = elements(&shape).ok_or_else(misfit)?;
     if let Some(axis) = open {
-        if known == 0 || len % known != 0 {
+        if known == 0 || !len.is_multiple_of(known) {
             return Err(misfit());
         }
         shape[axis] = len / known;
@@ -120,8 +123,10 @@ pub(super) fn squeeze(cx: &mut NodeContext<'_, '_>) -> Result<()> {
                 None => (0..rank).filter(|&axis| constant.shape()[axis as usize] == 1).collect(),
             };
             let shape = constant.shape().to_vec();
-            let kept: Vec<usize> =
-                (0..shape.len()).filter(|&axis| !drop.contains(&(axis as i64))).map(|axis| shape[axis]).collect();
+            let kept: Vec<usize> = (0..shape.len())
+                .filter(|&axis| !drop.contains(&(axis as i64)))
+                .map(|axis| shape[axis])
+                .collect();
             if kept.iter().product::<usize>() != constant.len() {
                 return Err(cx.damaged("it removes an axis longer than 1"));
             }
@@ -141,7 +146,8 @@ pub(super) fn squeeze(cx: &mut NodeContext<'_, '_>) -> Result<()> {
             if drop.iter().any(|&axis| shape[axis] != 1) {
                 return Err(cx.damaged("it removes an axis longer than 1"));
             }
-            let output = (0..shape.len()).filter(|axis| !drop.contains(axis)).map(|axis| shape[axis]).collect();
+            let output =
+                (0..shape.len()).filter(|axis| !drop.contains(axis)).map(|axis| shape[axis]).collect();
             cx.emit(Op::Reshape, vec![id], output, batched)
         }
         Slot::Lazy(_) => Err(cx.damaged("an input has no value")),
@@ -157,7 +163,8 @@ pub(super) fn unsqueeze(cx: &mut NodeContext<'_, '_>) -> Result<()> {
         Slot::Lazy(_) => return Err(cx.damaged("an input has no value")),
     };
     let result_rank = (rank + axes.len()) as i64;
-    let mut places: Vec<i64> = axes.iter().map(|&axis| if axis < 0 { axis + result_rank } else { axis }).collect();
+    let mut places: Vec<i64> =
+        axes.iter().map(|&axis| if axis < 0 { axis + result_rank } else { axis }).collect();
     places.sort_unstable();
     places.dedup();
     if places.len() != axes.len() || places.iter().any(|axis| !(0..result_rank).contains(axis)) {

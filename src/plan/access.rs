@@ -1,9 +1,8 @@
-//! What a step reads and writes, and the proof that all of it lies within the buffers and constants.
-//!
-//! The kernels compute addresses from shapes without looking back; [`check`] is what makes that sound.
+//! What a step reads and what it writes.
 
-use crate::plan::{Binary, BufferId, Kernel, Operand, Plan, Sliding, Step, View, WeightId};
-use crate::{Error, Result};
+use super::check::broken;
+use super::{BufferId, Kernel, Operand, Plan, Step, View};
+use crate::Result;
 
 /// Elements of a buffer, per sample, that a step reads or writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,88 +139,4 @@ pub(crate) fn accesses(step: &Step) -> Result<Accesses> {
 /// The whole input and the whole output of the plan.
 pub(crate) fn ends(plan: &Plan) -> [Extent; 2] {
     [Extent::rows(plan.input, 1, plan.input_layout.len()), Extent::rows(plan.output, 1, plan.outputs)]
-}
-
-/// Proves that every step stays within buffers and constants.
-///
-/// # Errors
-/// [`Error::Model`] naming the step.
-pub(crate) fn check(plan: &Plan) -> Result<()> {
-    for (extent, name) in ends(plan).iter().zip(["the input", "the output"]) {
-        if !fits(plan, extent) {
-            return Err(defect(format!("{extent:?} exceeds its buffer"), name));
-        }
-    }
-    for step in &plan.steps {
-        let Accesses { reads, write } = accesses(step)?;
-        for extent in reads.iter().chain([&write]) {
-            if !fits(plan, extent) {
-                return Err(broken(step, format!("{extent:?} exceeds its buffer")));
-            }
-            if extent.stride < extent.channels {
-                return Err(broken(step, format!("rows of {extent:?} overlap")));
-            }
-        }
-        constants(plan, step)?;
-    }
-    Ok(())
-}
-
-fn fits(plan: &Plan, extent: &Extent) -> bool {
-    plan.buffers.get(extent.buffer).is_some_and(|&len| extent.end <= len)
-}
-
-/// Checks shapes and lengths of constants.
-fn constants(plan: &Plan, step: &Step) -> Result<()> {
-    let need = |id: WeightId, len: usize| match plan.weights.get(id) {
-        Some(weight) if weight.data.len() >= len => Ok(()),
-        _ => Err(broken(step, format!("constant {id} is shorter than {len}"))),
-    };
-    let window = |sliding: &Sliding| {
-        let window = &sliding.window;
-        let zero = [window.kernel, window.stride, window.dilation, sliding.input, sliding.output];
-        if zero.iter().flatten().any(|&n| n == 0) {
-            Err(broken(step, "a size of the window is 0"))
-        } else {
-            Ok(())
-        }
-    };
-    match &step.kernel {
-        Kernel::Conv(conv) => {
-            window(&conv.sliding)?;
-            let divides = conv.groups > 0 && conv.cin % conv.groups == 0 && conv.cout % conv.groups == 0;
-            if !divides || conv.cin == 0 || conv.cout == 0 {
-                return Err(broken(step, format!("{} groups do not divide the channels", conv.groups)));
-            }
-            let taps: usize = conv.sliding.window.kernel.iter().product();
-            need(conv.weight, taps * conv.cin * (conv.cout / conv.groups))?;
-            conv.bias.map_or(Ok(()), |bias| need(bias, conv.cout))
-        }
-        Kernel::Pool(pool) => window(&pool.sliding),
-        Kernel::Affine(affine) => {
-            need(affine.scale, affine.channels)?;
-            need(affine.shift, affine.channels)
-        }
-        Kernel::Binary(binary) => match binary.b {
-            Operand::Input => Ok(()),
-            Operand::Constant(id) => need(id, constant_len(binary)),
-        },
-        Kernel::Reduce(reduce) if reduce.len == 0 => Err(broken(step, "nothing to reduce")),
-        Kernel::Reduce(_) | Kernel::Map(_) | Kernel::Copy(_) | Kernel::Softmax(_) => Ok(()),
-    }
-}
-
-/// Elements of a constant operand up to the last that is read.
-fn constant_len(binary: &Binary) -> usize {
-    let last: usize =
-        binary.shape.iter().zip(binary.b_strides).map(|(n, stride)| n.saturating_sub(1) * stride).sum();
-    last + 1
-}
-
-fn broken(step: &Step, what: impl Into<String>) -> Error {
-    defect(what, &step.name)
-}
-
-fn defect(what: impl Into<String>, at: &str) -> Error {
-    Error::model(what, at, "this is a defect of the plan: please report it with the model")
 }
