@@ -70,7 +70,7 @@ say "tests"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0
-cargo test "$@" -- --nocapture 2>&1 | tee "$log" || status=$?
+cargo test --no-fail-fast "$@" -- --nocapture 2>&1 | tee "$log" || status=$?
 say "skipped, by name"
 grep -E '^skipped: ' "$log" | sort -u || echo "nothing"
 exit "$status"

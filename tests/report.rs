@@ -6,7 +6,7 @@ use image::{Rgb, RgbImage};
 use resvg::usvg;
 use whybox::Error;
 use whybox::report::{
-    ExplainedClass, ImageReport, OUTSIDE, SCHEMA, Scale, SegmentMap, missing_glyphs, terminal,
+    ExplainedClass, ImageReport, OUTSIDE, PhotoSegments, SCHEMA, Scale, missing_glyphs, terminal,
 };
 
 /// A report over a `width` × `height` gradient cut into `segments` stretches of pixels.
@@ -29,7 +29,7 @@ fn report(width: u32, height: u32, segments: usize, names: &[&str]) -> ImageRepo
     };
     ImageReport {
         photo,
-        segments: SegmentMap { labels, count: segments },
+        segments: PhotoSegments { labels, count: segments },
         classes: names.iter().enumerate().map(class).collect(),
         prediction: vec![(names[0].to_string(), 0.6234), ("other".into(), 0.0002)],
         prediction_scale: Scale::Probability,

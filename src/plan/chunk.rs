@@ -23,11 +23,18 @@ pub struct Schedule {
     pub first_layer: FirstLayer,
 }
 
+/// What a run needs in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    /// Bytes whatever the number of samples: workspaces of threads, tables.
+    pub fixed_bytes: u64,
+    /// Bytes for each sample of the chunks in flight.
+    pub sample_bytes: u64,
+}
+
 impl Schedule {
-    /// Plans a run of `rows` samples.
-    ///
-    /// `cap_bytes` bounds the activations of the chunks in flight (`chunks_in_flight` of them), and
-    /// `binding_bytes` a single buffer. At most `preferred_rows` samples go into one chunk.
+    /// Plans a run of `rows` samples whose memory stays below `cap_bytes`, with at most `preferred_rows` samples in a
+    /// chunk.
     ///
     /// # Errors
     /// [`Error::Limits`] if one sample alone does not fit.
@@ -35,24 +42,17 @@ impl Schedule {
         plan: &Plan,
         rows: usize,
         locality: Option<&Locality>,
-        chunks_in_flight: usize,
+        needs: Needs,
         cap_bytes: u64,
-        binding_bytes: u64,
         preferred_rows: usize,
     ) -> Result<Self> {
-        let float = size_of::<f32>() as u64;
-        let sample_bytes = float * plan.activation_elements() as u64 * chunks_in_flight as u64;
-        let largest = float * plan.buffers.iter().copied().max().unwrap_or(0) as u64;
-        let by_cap = cap_bytes / sample_bytes.max(1);
-        let by_binding = binding_bytes / largest.max(1);
-        let most = by_cap.min(by_binding);
+        let most = cap_bytes.saturating_sub(needs.fixed_bytes) / needs.sample_bytes.max(1);
         if most == 0 {
-            let (needed, available) =
-                if by_cap == 0 { (sample_bytes, cap_bytes) } else { (largest, binding_bytes) };
+            let least = human_bytes(needs.fixed_bytes.saturating_add(needs.sample_bytes));
             return Err(Error::limits(
-                format!("one sample needs {needed} bytes for activations, {available} are allowed"),
+                format!("one sample needs {least} for activations, {} are allowed", human_bytes(cap_bytes)),
                 "memory cap",
-                format!("allow at least {} with --memory", human_bytes(needed)),
+                format!("allow at least {least} with --memory, or use another device"),
             ));
         }
         let chunk_rows =
@@ -77,5 +77,10 @@ pub fn human_bytes(bytes: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+    // Rounded up, so that what an error asks for is enough.
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{:.1} {}", (value * 10.0).ceil() / 10.0, UNITS[unit])
+    }
 }

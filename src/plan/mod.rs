@@ -14,7 +14,7 @@ mod memory;
 mod step;
 
 pub(crate) use check::check;
-pub use chunk::{FirstLayer, Schedule, human_bytes};
+pub use chunk::{FirstLayer, Needs, Schedule, human_bytes};
 pub use locality::Locality;
 pub use step::*;
 

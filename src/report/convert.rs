@@ -1,6 +1,6 @@
 //! From an explanation to the plain data of its report.
 
-use super::{ExplainedClass, ImageReport, Scale, SegmentMap};
+use super::{ExplainedClass, ImageReport, PhotoSegments, Scale};
 use crate::explain::ImageExplanation;
 
 /// Outputs that the prediction lists.
@@ -44,7 +44,7 @@ impl ImageReport {
             .map(|output| (name(output), explanation.prediction[output]));
         ImageReport {
             photo: result.photo.clone(),
-            segments: SegmentMap { labels: result.labels.clone(), count: result.segments },
+            segments: PhotoSegments { labels: result.labels.clone(), count: result.segments },
             classes,
             prediction: prediction.collect(),
             prediction_scale: scale,

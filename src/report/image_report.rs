@@ -18,7 +18,7 @@ pub struct ImageReport {
     /// The photo as the user knows it, RGB8, `[H0, W0]`, before any crop or resize.
     pub photo: RgbImage,
     /// The segments, at the photo's resolution.
-    pub segments: SegmentMap,
+    pub segments: PhotoSegments,
     /// The explained classes, the most interesting first; at least one.
     pub classes: Vec<ExplainedClass>,
     /// Names and values of the network's highest outputs for this photo, best first (as a rule five).
@@ -49,7 +49,7 @@ pub struct ImageReport {
 
 /// Which segment each pixel of the photo belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SegmentMap {
+pub struct PhotoSegments {
     /// `[H0, W0]` row by row: a segment in `0..count`, or [`OUTSIDE`].
     pub labels: Vec<u32>,
     /// The number of segments.
@@ -110,7 +110,7 @@ impl Scale {
     }
 }
 
-impl SegmentMap {
+impl PhotoSegments {
     /// The number of pixels of each segment, `[count]`.
     pub fn pixels(&self) -> Vec<u64> {
         let mut pixels = vec![0; self.count];

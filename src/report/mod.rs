@@ -28,7 +28,7 @@ mod write;
 use std::path::{Path, PathBuf};
 
 pub use fonts::{FAMILY, REPLACEMENT, missing_glyphs};
-pub use image_report::{ExplainedClass, ImageReport, OUTSIDE, Scale, SegmentMap};
+pub use image_report::{ExplainedClass, ImageReport, OUTSIDE, PhotoSegments, Scale};
 pub use json::SCHEMA;
 pub use overlay::TOP;
 pub use terminal::terminal;

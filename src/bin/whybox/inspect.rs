@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use whybox::model::{Model, onnx};
-use whybox::plan::{Kernel, Plan, Schedule, human_bytes};
+use whybox::plan::{Kernel, Needs, Plan, Schedule, human_bytes};
 use whybox::{Error, Result};
 
 use crate::input::parse_size;
@@ -36,7 +36,8 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     };
     let plan = Plan::new(&model)?;
     print!("{}", describe(&model, &plan));
-    let schedule = Schedule::new(&plan, usize::MAX, None, 1, args.memory, u64::MAX, usize::MAX);
+    let needs = Needs { fixed_bytes: 0, sample_bytes: 4 * plan.activation_elements() as u64 };
+    let schedule = Schedule::new(&plan, usize::MAX, None, needs, args.memory, usize::MAX);
     let samples = schedule.map_or(0, |schedule| schedule.chunk_rows);
     println!("samples per chunk    {samples} within {}", human_bytes(args.memory));
     Ok(())

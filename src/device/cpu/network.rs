@@ -14,8 +14,7 @@ use super::simd::Level;
 use super::tiling::{TILES, segments};
 use crate::device::{Engine, RunOptions, RunReport, Sink};
 use crate::perturb::Expander;
-use crate::plan::check;
-use crate::plan::{BufferId, FirstLayer, Locality, Plan, Schedule, View};
+use crate::plan::{BufferId, FirstLayer, Locality, Needs, Plan, Schedule, View, check};
 use crate::{Error, Result};
 
 /// Activations of a run take at most so many bytes unless the caller says otherwise.
@@ -239,15 +238,13 @@ impl CpuNetwork {
         // Threads' memory may take half of the cap, the chunk's the rest.
         let fits = |&&tile: &&usize| self.thread_bytes(tile) <= cap / 2;
         let largest = TILES.iter().rev().find(fits).copied().unwrap_or(1);
-        let left = cap.saturating_sub(self.thread_bytes(largest));
-        // `Schedule` counts all activation buffers; of these only the chunk's exist once for each sample.
-        let float = size_of::<f32>() as u64;
-        let counted = float * self.plan.activation_elements().max(1) as u64;
-        let needed = float * (self.layout.shared_floats() + self.plan.outputs).max(1) as u64;
-        let scaled = u128::from(left) * u128::from(counted) / u128::from(needed);
-        let scaled = u64::try_from(scaled).unwrap_or(u64::MAX);
+        let sample_floats = (self.layout.shared_floats() + self.plan.outputs).max(1);
+        let needs = Needs {
+            fixed_bytes: self.thread_bytes(largest),
+            sample_bytes: (size_of::<f32>() * sample_floats) as u64,
+        };
         let preferred = (PREFERRED_MACS / self.plan.macs().max(1)).clamp(PREFERRED_ROWS, MOST_ROWS) as usize;
-        let schedule = Schedule::new(&self.plan, rows, locality, 1, scaled, u64::MAX, preferred)?;
+        let schedule = Schedule::new(&self.plan, rows, locality, needs, cap, preferred)?;
         Ok((schedule, largest))
     }
 

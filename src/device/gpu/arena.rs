@@ -3,7 +3,7 @@
 //! One buffer serves all steps, so a step may read and write the same plan buffer (a Concat in place does); and
 //! it serves all chunks in flight, since a queue runs them one after the other.
 
-use crate::plan::Plan;
+use crate::plan::{Needs, Plan};
 
 /// Regions begin at multiples of this: a binding may begin there on every adapter (256 bytes).
 const ALIGN: usize = 64;
@@ -56,14 +56,11 @@ impl Arena {
         4 * self.len
     }
 
-    /// The cap to give to the plan's schedule, which counts the plan's elements alone, so that the whole arena
-    /// stays below `bytes`.
-    pub(crate) fn cap_for_schedule(plan: &Plan, bytes: u64) -> u64 {
-        let gaps = 4 * (TAIL + ALIGN * (plan.buffers.len() + 1)) as u64;
-        let counted = plan.activation_elements().max(1) as u128;
+    /// What the arena of a chunk takes: gaps between regions, and the samples.
+    pub(crate) fn needs(plan: &Plan) -> Needs {
         let stored = plan.buffers.iter().map(|&len| padded(len)).sum::<usize>() + plan.outputs;
-        let cap = u128::from(bytes.saturating_sub(gaps)) * counted / stored.max(1) as u128;
-        u64::try_from(cap).unwrap_or(bytes)
+        let gaps = TAIL + ALIGN * (plan.buffers.len() + 1);
+        Needs { fixed_bytes: 4 * gaps as u64, sample_bytes: 4 * stored as u64 }
     }
 }
 
@@ -100,8 +97,7 @@ mod tests {
         for (buffers, outputs) in [(vec![1, 1, 1], 1), (vec![150_528, 802_816], 1000), (vec![13, 41, 7], 2)] {
             let plan = plan(&buffers, outputs);
             for cap in [8 << 10, 1 << 20, 100 << 20] {
-                let given = Arena::cap_for_schedule(&plan, cap);
-                if let Ok(schedule) = Schedule::new(&plan, 1 << 30, None, 1, given, u64::MAX, 1 << 30) {
+                if let Ok(schedule) = Schedule::new(&plan, 1 << 30, None, Arena::needs(&plan), cap, 1 << 30) {
                     assert!(Arena::new(&plan, schedule.chunk_rows).bytes() <= cap, "{buffers:?} {cap}");
                 }
             }

@@ -16,8 +16,7 @@ use super::session::{IN_FLIGHT, Session};
 use super::source::Shader;
 use crate::device::{Engine, RunOptions, RunReport, Sink};
 use crate::perturb::Expander;
-use crate::plan::check;
-use crate::plan::{FirstLayer, Plan, Schedule};
+use crate::plan::{FirstLayer, Plan, Schedule, check};
 use crate::{Error, Result};
 
 /// Cap on the bytes of activations if none is given.
@@ -128,9 +127,8 @@ impl GpuNetwork {
     fn schedule(&self, rows: usize, options: &RunOptions, preferred_rows: usize) -> Result<Schedule> {
         let binding_bytes = self.gpu.caps.binding_bytes;
         let memory_bytes = options.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES).min(binding_bytes);
-        let cap = Arena::cap_for_schedule(&self.plan, memory_bytes);
         // All activations lie in one buffer that all chunks in flight share.
-        Schedule::new(&self.plan, rows, None, 1, cap, binding_bytes, preferred_rows)
+        Schedule::new(&self.plan, rows, None, Arena::needs(&self.plan), memory_bytes, preferred_rows)
     }
 
     /// Runs the rows from `done` on in chunks of `chunk_rows`; `done` counts the rows that `sink` has got.
