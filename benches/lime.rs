@@ -25,7 +25,8 @@ fn lime(criterion: &mut Criterion) {
             ..ImageExplainer::default()
         };
         for device in common::devices() {
-            let network = device.load(&model.clone().probabilities()).expect("the network loads");
+            let model = model.clone().probabilities().expect("one number a class");
+            let network = device.load(&model).expect("the network loads");
             group.bench_function(if device.is_gpu() { "gpu" } else { "cpu" }, |bencher| {
                 bencher.iter(|| {
                     let photo = builtin::photo().expect("built in");

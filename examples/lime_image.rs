@@ -24,7 +24,7 @@ fn main() -> Result<()> {
 
     let start = Instant::now();
     let device = Device::best();
-    let network = device.load(&model.probabilities())?;
+    let network = device.load(&model.probabilities()?)?;
     println!("{} on {}: loaded in {:.3} s", network.name(), device.name(), start.elapsed().as_secs_f64());
 
     let explainer = ImageExplainer {

@@ -9,6 +9,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export WHYBOX_REQUIRE_GPU=1
+# Mesa's device-selection layer complains where there is no window system.
+export NODEVICE_SELECT=1
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*" 2>/dev/null || true; }
 
@@ -18,7 +20,10 @@ command -v cargo >/dev/null || {
 }
 
 # A driver is described by a JSON file in one of the loader's folders, or named by the environment.
-loader_present() { ldconfig -p 2>/dev/null | grep -q 'libvulkan\.so' || [ -n "${LD_LIBRARY_PATH:-}" ]; }
+# (grep reads to the end: with -q it would close the pipe early, which `pipefail` takes for a failure.)
+loader_present() {
+    PATH="$PATH:/usr/sbin:/sbin" ldconfig -p 2>/dev/null | grep 'libvulkan\.so' >/dev/null || [ -n "${LD_LIBRARY_PATH:-}" ]
+}
 driver_present() {
     [ -n "${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-}" ] ||
         compgen -G '/usr/share/vulkan/icd.d/*.json' >/dev/null ||

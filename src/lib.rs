@@ -15,7 +15,7 @@
 //! use whybox::explain::{ImageExplainer, Lime};
 //! use whybox::{Device, builtin};
 //!
-//! let network = Device::cpu().load(&builtin::network()?.probabilities())?;
+//! let network = Device::cpu().load(&builtin::network()?.probabilities()?)?;
 //! let explainer = ImageExplainer {
 //!     lime: Lime { samples: 200, ..Lime::default() },
 //!     segmentation: "slic:n=40".parse()?,

@@ -193,16 +193,16 @@ fn impossible_maps_are_refused() {
 
 #[test]
 fn specs_are_read_with_defaults_and_written_back() {
-    let default = Segmentation::default();
-    assert_eq!(default, Segmentation::Quickshift(Quickshift::default()));
+    assert_eq!(Segmentation::default(), Segmentation::Slic(Slic::default()));
+    let quickshift = Segmentation::Quickshift(Quickshift::default());
     for (text, expected) in [
         ("slic", Segmentation::Slic(Slic::default())),
         (
             "slic:n=12, sigma = 0.25",
             Segmentation::Slic(Slic { segments: 12, sigma: 0.25, ..Slic::default() }),
         ),
-        ("quickshift:", default.clone()),
-        ("quickshift:kernel=4,max_dist=200,ratio=0.2", default),
+        ("quickshift:", quickshift.clone()),
+        ("quickshift:kernel=4,max_dist=200,ratio=0.2", quickshift),
         (
             "felzenszwalb:min=7,scale=1e3",
             Segmentation::Felzenszwalb(Felzenszwalb {

@@ -10,7 +10,7 @@ use ndarray::Array2;
 use super::{Explanation, Game, Lime, Progress};
 use crate::device::{Network, RunOptions};
 use crate::perturb::picture::{Baseline, Picture, PictureShape, Preprocess, photo_pixels};
-use crate::perturb::segment::{SegmentMap, Segmentation, Slic};
+use crate::perturb::segment::{SegmentMap, Segmentation};
 use crate::perturb::{Coalitions, Footprints, Perturbation, ResizedSegments, Segments};
 use crate::{Error, Result};
 
@@ -30,7 +30,7 @@ pub enum MaskResolution {
 /// ```no_run
 /// use whybox::{Device, explain::ImageExplainer, model::Model, perturb::picture::open_photo};
 ///
-/// let model = Model::from_onnx("squeezenet.onnx")?.probabilities();
+/// let model = Model::from_onnx("squeezenet.onnx")?.probabilities()?;
 /// let network = Device::best().load(&model)?;
 /// let explainer = ImageExplainer { preprocess: "imagenet".parse()?, ..ImageExplainer::default() };
 /// let result = explainer.explain(&network, open_photo("cat.jpg".as_ref())?, &mut |_| {})?;
@@ -58,7 +58,7 @@ impl Default for ImageExplainer {
     fn default() -> Self {
         ImageExplainer {
             lime: Lime::default(),
-            segmentation: Segmentation::Slic(Slic::default()),
+            segmentation: Segmentation::default(),
             baseline: Baseline::Average,
             // "imagenet" is one of the presets.
             preprocess: Preprocess::preset("imagenet")
@@ -199,9 +199,9 @@ impl Game for ImageGame<'_, '_> {
         let before = self.progress.borrow().0;
         self.network.run(perturbation.as_ref(), self.run, &mut |rows, answers| {
             crate::device::check_finite(rows.start, outputs, answers)?;
-            let (mut done, told) = (before + rows.end, &mut *self.progress.borrow_mut());
-            std::mem::swap(&mut told.0, &mut done);
-            (told.1)(before + rows.end);
+            let told = &mut *self.progress.borrow_mut();
+            told.0 = before + rows.end;
+            (told.1)(told.0);
             let targets = values.slice_mut(ndarray::s![rows, ..]);
             targets.into_iter().zip(answers).for_each(|(to, &from)| *to = f64::from(from));
             Ok(())

@@ -15,6 +15,12 @@ use crate::{Error, Result};
 /// the number of samples, and is far above what keeps a device busy.
 const BLOCK_ROWS: usize = 4096;
 
+/// Responses held at a time: fewer rows where a coalition has very many outputs.
+const BLOCK_VALUES: usize = 1 << 22;
+
+/// Players at most: the moments grow with their square, to 512 MiB here.
+const MOST_PLAYERS: usize = 8192;
+
 /// Which outputs are explained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Labels {
@@ -82,11 +88,19 @@ impl Lime {
         let mut labels = Vec::new();
         let mut gram = Gram::new(players, 0);
         let (mut evaluating, mut solving) = (0.0, 0.0);
-        for first in (0..self.samples).step_by(BLOCK_ROWS) {
-            let rows = first..self.samples.min(first + BLOCK_ROWS);
+        let block = (BLOCK_VALUES / game.outputs().max(1)).clamp(1, BLOCK_ROWS);
+        for first in (0..self.samples).step_by(block) {
+            let rows = first..self.samples.min(first + block);
             let coalitions = lime_coalition_rows(players, rows.clone(), self.seed, self.sampling)?;
             let start = Instant::now();
             let values = game.values(&coalitions)?;
+            if values.dim() != (rows.len(), game.outputs()) {
+                return Err(Error::parameter(
+                    format!("the game answered {:?} for {} coalitions", values.dim(), rows.len()),
+                    "Game::values",
+                    format!("return [coalitions, outputs], here [{}, {}]", rows.len(), game.outputs()),
+                ));
+            }
             evaluating += start.elapsed().as_secs_f64();
             let start = Instant::now();
             if first == 0 {
@@ -133,6 +147,30 @@ impl Lime {
                 format!("{} samples cannot be fitted", self.samples),
                 format!("--samples {}", self.samples),
                 "ask for at least 2; 1,000 is usual",
+            ));
+        }
+        if !(self.alpha.is_finite() && self.alpha >= 0.0) {
+            return Err(Error::parameter(
+                format!("a penalty of {} makes no sense", self.alpha),
+                "--alpha",
+                "give a number of at least 0; 1 is usual",
+            ));
+        }
+        if self.num_features == 0 {
+            return Err(Error::parameter(
+                "a surrogate without features",
+                "--features 0",
+                "ask for at least 1",
+            ));
+        }
+        if game.players() > MOST_PLAYERS {
+            return Err(Error::limits(
+                format!(
+                    "{} segments are too many: the surrogate's matrix grows with their square",
+                    game.players()
+                ),
+                "--segments",
+                format!("choose at most {MOST_PLAYERS}, for example slic:n=70"),
             ));
         }
         let outputs = game.outputs();

@@ -44,7 +44,7 @@ pub struct Model {
 /// What a classifier's output means, as far as its graph tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputKind {
-    /// The graph ends in Softmax, or in Sigmoid with a single output.
+    /// The graph ends in Softmax or in Sigmoid.
     Probabilities,
     /// The graph ends in LogSoftmax.
     LogProbabilities,
@@ -135,7 +135,7 @@ impl Model {
         match self.last_op() {
             Some(Op::Softmax { log: false, .. }) => OutputKind::Probabilities,
             Some(Op::Softmax { log: true, .. }) => OutputKind::LogProbabilities,
-            Some(Op::Activation(Activation::Sigmoid)) if self.output_len() == 1 => OutputKind::Probabilities,
+            Some(Op::Activation(Activation::Sigmoid)) => OutputKind::Probabilities,
             _ => OutputKind::Scores,
         }
     }
@@ -160,11 +160,24 @@ impl Model {
 
     /// The same network with probabilities as its output: a Softmax (for one output a Sigmoid) is added
     /// where it ends in scores; log-probabilities lose their logarithm.
-    pub fn probabilities(mut self) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the scores are a map: which of them compete is not known.
+    pub fn probabilities(mut self) -> Result<Self> {
         match self.output_kind() {
-            OutputKind::Probabilities => self,
+            OutputKind::Probabilities => Ok(self),
             OutputKind::LogProbabilities => self.scores().probabilities(),
             OutputKind::Scores => {
+                if self.output_shape().iter().filter(|&&length| length > 1).count() > 1 {
+                    return Err(Error::unsupported(
+                        format!(
+                            "the network answers with a map {:?}, not with one number a class",
+                            self.output_shape()
+                        ),
+                        "network output",
+                        "explain raw values (--task regression), or a pooled node (--explain NODE)",
+                    ));
+                }
                 let len = self.output_len();
                 let op = if len == 1 {
                     Op::Activation(Activation::Sigmoid)
@@ -174,7 +187,7 @@ impl Model {
                 let flat = self.graph.append("flatten", Op::Reshape, vec![self.graph.output], vec![len]);
                 self.graph.output = self.graph.append("probabilities", op, vec![flat], vec![len]);
                 self.graph = fold::fold(self.graph);
-                self
+                Ok(self)
             }
         }
     }
@@ -184,14 +197,18 @@ impl Model {
     /// # Errors
     /// [`Error::Parameter`] if there is no such value or node.
     pub fn up_to(mut self, name: &str) -> Result<Self> {
-        let by_value = self.graph.values.iter().position(|value| value.name == name);
-        let by_node = self.graph.nodes.iter().find(|node| node.name == name).map(|node| node.output);
-        let known = |id: &usize| *id == self.graph.input || self.graph.producer(*id).is_some();
-        let Some(output) = by_value.or(by_node).filter(known) else {
+        let made = |id: &ValueId| *id == self.graph.input || self.graph.producer(*id).is_some();
+        // A node that others were folded into answers to its own name and to the last of theirs.
+        let called = |node: &&Node| node.name == name || node.name.rsplit(" + ").next() == Some(name);
+        let by_node = self.graph.nodes.iter().rev().find(called).map(|node| node.output);
+        let by_value = || self.graph.values.iter().rposition(|value| value.name == name).filter(made);
+        let Some(output) = by_node.or_else(by_value) else {
+            let names: Vec<&str> =
+                self.graph.nodes.iter().rev().take(5).map(|node| node.name.as_str()).collect();
             return Err(Error::parameter(
                 format!("the network has no node called {name:?}"),
-                "--explain",
-                "`whybox inspect MODEL` lists the nodes",
+                format!("--explain {name}"),
+                format!("`whybox inspect MODEL` lists the nodes; the last are: {}", names.join(", ")),
             ));
         };
         self.graph.output = output;

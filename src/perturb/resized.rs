@@ -5,7 +5,7 @@
 //! a difference that is worked out once. Nothing is rounded or clipped in between.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ndarray::ArrayView3;
 
@@ -159,7 +159,7 @@ impl Perturbation for ResizedSegments {
             ));
         }
         let last = input.channels_last || self.shape.order == PixelOrder::ChannelsLast;
-        Ok(Box::new(Bound { segments: self, last }))
+        Ok(Box::new(Bound { segments: self, last, tables: OnceLock::new() }))
     }
 }
 
@@ -167,6 +167,8 @@ struct Bound<'a> {
     segments: &'a ResizedSegments,
     /// Whether the stored input is `[H, W, C]`; else `[C, H, W]`.
     last: bool,
+    /// What the kernel reads in every chunk, made when a GPU first asks.
+    tables: OnceLock<[Arc<[u8]>; 2]>,
 }
 
 impl Expander for Bound<'_> {
@@ -202,13 +204,16 @@ impl Expander for Bound<'_> {
         let channels = self.segments.shape.channels;
         // One table of (first entry, players) as integers, one of (base, differences) as floats: adapters
         // promise few storage bindings.
-        let integers: Vec<u32> = starts.iter().chain(players).copied().collect();
-        let floats: Vec<f32> = base.iter().chain(differences).copied().collect();
+        let [integers, floats] = self.tables.get_or_init(|| {
+            let integers: Vec<u32> = starts.iter().chain(players).copied().collect();
+            let floats: Vec<f32> = base.iter().chain(differences).copied().collect();
+            [bytemuck::cast_slice(&integers).into(), bytemuck::cast_slice(&floats).into()]
+        });
         Program {
             shader: "perturb/resized",
             buffers: vec![
-                Data::Fixed(bytemuck::cast_slice(&integers).into()),
-                Data::Fixed(bytemuck::cast_slice(&floats).into()),
+                Data::Fixed(integers.clone()),
+                Data::Fixed(floats.clone()),
                 Data::Chunk(bytemuck::cast_slice(words).to_vec()),
             ],
             params: [

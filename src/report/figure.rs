@@ -162,7 +162,11 @@ fn panel((x, y): (f64, f64), (w, h): (f64, f64), size: (u32, u32), content: &Mar
 fn header(report: &ImageReport, class: &ExplainedClass, layout: &Layout) -> (Markup, f64) {
     let value = output(class.scale, class.value);
     let value_width = fonts::width(&value, 26.0, Weight::Bold);
-    let lines = wrap(&class.name, 26.0, Weight::Bold, layout.content - value_width - 40.0, 2);
+    let room = layout.content - value_width - 40.0;
+    // Of a long list of names the first says enough.
+    let whole = fonts::width(&class.name, 26.0, Weight::Bold) <= room;
+    let name = if whole { &class.name } else { class.short_name() };
+    let lines = wrap(name, 26.0, Weight::Bold, room, 2);
     let above = format!("{} · {}", report.method, report.network);
     let right = MARGIN + layout.content;
     let baseline = MARGIN + 36.0;

@@ -31,7 +31,7 @@ pub struct ImageReport {
     pub network: String,
     /// The device that ran the network.
     pub device: String,
-    /// Evaluations of the network (perturbed images), without the photo's own.
+    /// Evaluations of the network (perturbed images), the photo itself included.
     pub evaluations: u64,
     /// Evaluations per second of running the network.
     pub evaluations_per_second: f64,

@@ -42,7 +42,7 @@ use overlay::Drawing;
 impl ImageReport {
     /// Writes all files into `folder`, which is made if need be, and returns their paths.
     ///
-    /// Files of these names are replaced. All content is made before the first file is written, and
+    /// Files of these names are replaced, those of further classes of a run before are removed. All content is made before the first file is written, and
     /// each file appears whole or not at all.
     ///
     /// # Errors
@@ -62,7 +62,20 @@ impl ImageReport {
         files.push(("explanation.html".into(), html::page(self, &drawing, &warnings)?.into_bytes()));
         files.push(("explanation.json".into(), json::json(self, &warnings)?.into_bytes()));
         let folder = folder.as_ref();
-        files.iter().map(|(name, bytes)| write_atomically(folder, name, bytes)).collect()
+        let written = files.iter().map(|(name, bytes)| write_atomically(folder, name, bytes)).collect();
+        self.remove_surplus(folder);
+        written
+    }
+
+    /// Removes pictures of further classes that a run before this one explained into the same folder: they would be
+    /// taken for this run's.
+    fn remove_surplus(&self, folder: &Path) {
+        for number in self.classes.len() + 1.. {
+            let paths = ["png", "svg"].map(|ending| folder.join(format!("explanation-{number}.{ending}")));
+            if paths.iter().all(|path| std::fs::remove_file(path).is_err()) {
+                break;
+            }
+        }
     }
 
     /// The figure of the class at `position` in `classes` as SVG text.

@@ -28,6 +28,9 @@ pub fn terminal(report: &ImageReport, colour: bool, width: usize) -> String {
     let mut page = Page { text: String::new(), colour, width: width.clamp(NARROW, BROAD) };
     page.heading(&format!("{} · {}", report.method, report.network));
     page.fact("device", &report.device);
+    if let Some((_, what)) = report.settings.iter().find(|(name, _)| name == "explain") {
+        page.fact("explains", what);
+    }
     page.fact(
         "evaluations",
         &format!("{}, {}", count(report.evaluations), rate(report.evaluations_per_second)),

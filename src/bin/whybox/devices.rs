@@ -5,19 +5,22 @@ use whybox::device::gpu::{AdapterInfo, AdapterKind, Gpu};
 use whybox::plan::human_bytes;
 use whybox::{Device, Result};
 
+use crate::output::say;
+
 pub fn run() -> Result<()> {
     let adapters = Gpu::list();
     let best = Device::best();
+    let mut text = String::new();
     for (at, adapter) in adapters.iter().enumerate() {
         // The list's order is that of preference.
         let chosen = at == 0 && best.is_gpu();
-        println!("{}", describe(adapter, chosen));
+        text += &format!("{}\n", describe(adapter, chosen));
     }
     if adapters.is_empty() {
-        println!("no GPU adapter: install a Vulkan, Metal or DirectX 12 driver to use one\n");
+        text += "no GPU adapter: install a Vulkan, Metal or DirectX 12 driver to use one\n\n";
     }
-    println!("{}{}", Cpu::new().name(), mark(!best.is_gpu()));
-    Ok(())
+    text += &format!("{}{}\n", Cpu::new().name(), mark(!best.is_gpu()));
+    say(&text)
 }
 
 fn mark(chosen: bool) -> &'static str {

@@ -13,7 +13,8 @@ use whybox::report::{ImageReport, Scale, terminal};
 use whybox::solve::{Distance, Selection};
 use whybox::{Result, builtin};
 
-use crate::input::{RunArgs, default_out, find_class, quoted, read_labels};
+use crate::input::{DeviceChoice, RunArgs, default_out, find_class, quoted, read_labels};
+use crate::output::{colour, say, width};
 use crate::progress::Bar;
 
 #[derive(Debug, Args)]
@@ -61,7 +62,7 @@ pub struct ImageArgs {
     #[arg(long, value_name = "NAME_OR_INDEX", conflicts_with = "top")]
     class: Vec<String>,
     /// Explain the K highest outputs
-    #[arg(long, value_name = "K", default_value_t = 1, value_parser = at_least_one)]
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = a_few)]
     top: usize,
     /// What is explained: probabilities, logits, or a node's name (probabilities for classification)
     #[arg(long, value_name = "WHAT")]
@@ -144,6 +145,12 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     at_least(text, 1)
 }
 
+/// Each explained output gets a picture of its own.
+fn a_few(text: &str) -> Result<usize, String> {
+    at_least(text, 1)
+        .and_then(|number| if number <= 20 { Ok(number) } else { Err("explain at most 20 outputs".into()) })
+}
+
 fn at_least_two(text: &str) -> Result<usize, String> {
     at_least(text, 2)
 }
@@ -167,6 +174,8 @@ struct Subject {
 }
 
 pub fn run(args: &ImageArgs) -> Result<()> {
+    let bar = Bar::new(args.samples);
+    bar.stage("reading");
     let begin = Instant::now();
     let photo = match &args.photo {
         Some(path) => open_photo(path)?,
@@ -175,16 +184,16 @@ pub fn run(args: &ImageArgs) -> Result<()> {
     let subject = args.subject()?;
     let importing = begin.elapsed().as_secs_f64();
 
+    bar.stage("loading");
     let start = Instant::now();
     let network = args.run.device()?.load(&subject.model)?;
     let loading = start.elapsed().as_secs_f64();
     let labels = args.label_names(network.outputs())?;
     let explainer = args.explainer(&subject, labels.as_deref(), network.outputs())?;
 
-    let mut bar = Bar::new(args.samples);
-    let result = explainer.explain(&network, photo, &mut |done| bar.at(done));
-    bar.finish();
-    let mut result = result?;
+    bar.stage("segmenting");
+    let mut result = explainer.explain(&network, photo, &mut |done| bar.at(done))?;
+    bar.stage("drawing");
     result.explanation.seconds.insert(0, ("load".into(), loading));
     result.explanation.seconds.insert(0, ("import".into(), importing));
 
@@ -193,29 +202,17 @@ pub fn run(args: &ImageArgs) -> Result<()> {
     let start = Instant::now();
     let folder = args.out.clone().or_else(|| (!args.json).then(default_out));
     let files = folder.as_ref().map(|folder| report.write(folder)).transpose()?.unwrap_or_default();
+    drop(bar);
     if args.json {
-        println!("{}", report.json()?);
-        return Ok(());
+        return say(&format!("{}\n", report.json()?));
     }
     let mut report = report;
     report.seconds.push(("draw and write".into(), start.elapsed().as_secs_f64()));
-    print!("{}", terminal(&report, colour(), width()));
+    let mut text = terminal(&report, colour(), width());
     for file in &files {
-        println!("wrote {}", file.display());
+        text += &format!("wrote {}\n", file.display());
     }
-    Ok(())
-}
-
-/// Whether standard output wants colours.
-fn colour() -> bool {
-    use std::io::IsTerminal;
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
-/// Columns of the terminal; 80 where there is none.
-fn width() -> usize {
-    let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-    columns.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0.into())).unwrap_or(80)
+    say(&text)
 }
 
 impl ImageArgs {
@@ -241,16 +238,20 @@ impl ImageArgs {
         };
         let classification = self.task == Task::Classification;
         let (model, scale) = match self.explain.as_deref() {
-            None | Some("probabilities") if classification => (model.probabilities(), Scale::Probability),
+            None | Some("probabilities") if classification => (model.probabilities()?, Scale::Probability),
             None => (model, Scale::Score),
-            Some("probabilities") => (model.probabilities(), Scale::Probability),
+            Some("probabilities") => (model.probabilities()?, Scale::Probability),
             Some("logits") => {
                 let scale = if classification { Scale::Logit } else { Scale::Score };
                 (model.scores(), scale)
             }
             Some(node) => {
+                let whole = model.output_kind();
+                let outputs = model.output_shape().to_vec();
                 let model = model.up_to(node)?;
-                let probabilities = model.output_kind() == OutputKind::Probabilities;
+                // A Sigmoid inside a network is a gate; at its end it is a probability.
+                let same = model.output_kind() == whole && model.output_shape() == outputs;
+                let probabilities = same && whole == OutputKind::Probabilities;
                 (model, if probabilities { Scale::Probability } else { Scale::Score })
             }
         };
@@ -417,6 +418,12 @@ impl ImageArgs {
             option("sampling", "paired".into());
         }
         option("seed", self.seed.to_string());
+        if self.run.device != DeviceChoice::Best {
+            option("device", lower(format!("{:?}", self.run.device)));
+        }
+        if let Some(bytes) = self.run.memory {
+            option("memory", bytes.to_string());
+        }
         if let Some(photo) = &self.photo {
             words.insert(1, quoted(photo));
         }

@@ -72,11 +72,18 @@ pub fn read_labels(path: &Path, outputs: usize) -> Result<Vec<String>> {
         Error::parameter("the labels are no UTF-8 text", &at, "give one label a line, in UTF-8")
     })?;
     let labels = parse_labels(&text);
+    if let Some(line) = labels.iter().position(String::is_empty) {
+        return Err(Error::parameter(
+            format!("line {} is empty", line + 1),
+            at,
+            "give one label a line, in the order of the outputs",
+        ));
+    }
     if labels.len() != outputs {
         return Err(Error::parameter(
             format!("{} labels, but the network has {outputs} outputs", labels.len()),
             at,
-            "give one label a line, in the order of the outputs",
+            "give one label a line, in the order of the network's outputs (with --explain NODE leave --labels out)",
         ));
     }
     Ok(labels)
@@ -87,9 +94,10 @@ pub fn parse_labels(text: &str) -> Vec<String> {
     let is_synset = |word: &str| {
         word.len() == 9 && word.starts_with('n') && word[1..].bytes().all(|byte| byte.is_ascii_digit())
     };
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.trim_end()
         .lines()
-        .map(|line| match line.trim().split_once(' ') {
+        .map(|line| match line.trim().split_once(char::is_whitespace) {
             Some((first, rest)) if is_synset(first) => rest.trim().to_owned(),
             _ => line.trim().to_owned(),
         })
@@ -99,6 +107,14 @@ pub fn parse_labels(text: &str) -> Vec<String> {
 /// The output that `wanted` names: its number, its label, or one of a label's comma-separated names.
 pub fn find_class(wanted: &str, labels: Option<&[String]>, outputs: usize) -> Result<usize> {
     if let Ok(index) = wanted.parse::<usize>() {
+        let called = labels.and_then(|labels| labels.iter().position(|label| label == wanted));
+        if let Some(other) = called.filter(|&other| other != index) {
+            return Err(Error::parameter(
+                format!("{wanted} is the number of one output and the label of output {other}"),
+                format!("--class {wanted}"),
+                "leave --labels out to name outputs by number, or choose other labels",
+            ));
+        }
         if index < outputs {
             return Ok(index);
         }

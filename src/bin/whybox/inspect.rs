@@ -8,6 +8,7 @@ use whybox::plan::{Kernel, Needs, Plan, Schedule, human_bytes};
 use whybox::{Error, Result};
 
 use crate::input::parse_size;
+use crate::output::say;
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
@@ -25,22 +26,18 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         Err(error @ Error::Unsupported(_)) => {
             let missing = onnx::unsupported_nodes(&args.model)?;
             if !missing.is_empty() {
-                println!("not supported:");
-                for node in &missing {
-                    println!("  {node}");
-                }
+                say(&format!("not supported:\n  {}\n", missing.join("\n  ")))?;
             }
             return Err(error);
         }
         Err(error) => return Err(error),
     };
     let plan = Plan::new(&model)?;
-    print!("{}", describe(&model, &plan));
     let needs = Needs { fixed_bytes: 0, sample_bytes: 4 * plan.activation_elements() as u64 };
     let schedule = Schedule::new(&plan, usize::MAX, None, needs, args.memory, usize::MAX);
     let samples = schedule.map_or(0, |schedule| schedule.chunk_rows);
-    println!("samples per chunk    {samples} within {}", human_bytes(args.memory));
-    Ok(())
+    let text = describe(&model, &plan);
+    say(&format!("{text}samples per chunk    about {samples} within {}\n", human_bytes(args.memory)))
 }
 
 /// The steps as a table, and the totals.

@@ -4,6 +4,7 @@ mod devices;
 mod image;
 mod input;
 mod inspect;
+mod output;
 mod predict;
 mod progress;
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar, WriterBuilder};
+use whybox::device::check_finite;
 use whybox::model::Model;
 use whybox::perturb::Rows;
 use whybox::{Error, Network, Result};
@@ -44,7 +45,10 @@ pub fn run(args: &PredictArgs) -> Result<()> {
         let _ = std::fs::remove_file(&partial);
         return Err(error);
     }
-    std::fs::rename(&partial, &args.out).map_err(|error| cannot_write(&args.out, &error))
+    std::fs::rename(&partial, &args.out).map_err(|error| {
+        let _ = std::fs::remove_file(&partial);
+        cannot_write(&args.out, &error)
+    })
 }
 
 fn write(
@@ -63,11 +67,17 @@ fn write(
     let block_rows = (BLOCK_BYTES / (4 * input.row_len).max(1)).max(1);
     let options = args.run.options();
     let mut block = Vec::new();
+    let mut warned = false;
     for first in (0..input.rows).step_by(block_rows) {
         let count = block_rows.min(input.rows - first);
         input.read(first, count, &mut block)?;
         let rows = Rows::new(&block, input.row_len)?;
-        network.run(&rows, &options, &mut |_, values| {
+        network.run(&rows, &options, &mut |chunk, values| {
+            // Raw outputs are written as they are, but not in silence.
+            if !warned && let Err(error) = check_finite(first + chunk.start, network.outputs(), values) {
+                eprintln!("warning: {error}");
+                warned = true;
+            }
             values.iter().try_for_each(|value| writer.push(value)).map_err(cannot)
         })?;
     }
@@ -161,16 +171,19 @@ impl Input {
         let (&rows, rest) = shape.split_first().ok_or_else(|| {
             Error::parameter("the input is a single number", &at, "save a batch of shape [N, …]")
         })?;
-        let elements = shape.iter().try_fold(kind.bytes(), |product, &n| product.checked_mul(n));
+        let row_len = rest.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
+        let bytes = row_len.and_then(|len| len.checked_mul(rows)?.checked_mul(kind.bytes()));
+        let end = bytes.and_then(|bytes| data.checked_add(bytes as u64));
         let size = file.metadata().map_err(unreadable)?.len();
-        if elements.is_none_or(|bytes| data + bytes as u64 > size) {
+        if end.is_none_or(|end| end > size) {
             return Err(Error::parameter(
                 format!("the file is too short for its shape {shape:?}"),
                 at,
                 "save the inputs again",
             ));
         }
-        let (row_len, rest) = (rest.iter().product(), rest.to_vec());
+        // Counted above, or the file would have been too short.
+        let (row_len, rest) = (row_len.unwrap_or(0), rest.to_vec());
         let fortran = header.order() == Order::Fortran;
         Ok(Input { file, path: at, data, kind, fortran, rows, shape: rest, row_len })
     }

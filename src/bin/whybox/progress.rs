@@ -1,14 +1,12 @@
-//! A progress bar for stages that take over a second.
+//! A progress bar for runs that take over a second.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar on standard error that appears once its stage has run for a second, if that is a terminal.
+/// A bar on standard error that appears once a second has passed, if that is a terminal.
 pub struct Bar {
     bar: ProgressBar,
-    start: Instant,
-    shown: bool,
 }
 
 impl Bar {
@@ -16,25 +14,39 @@ impl Bar {
     pub fn new(total: usize) -> Self {
         let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::hidden());
         // The template is a constant that indicatif accepts; without it the default style serves.
-        if let Ok(style) = ProgressStyle::with_template(
-            "evaluating {wide_bar:.cyan/dim} {human_pos}/{human_len}  {per_sec}  {eta} left",
-        ) {
+        let template =
+            "{spinner:.cyan} {msg:12} {wide_bar:.cyan/dim} {human_pos}/{human_len}  {per_sec}  {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        Bar { bar, start: Instant::now(), shown: false }
+        let late = bar.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(1));
+            if !late.is_finished() {
+                late.set_draw_target(ProgressDrawTarget::stderr());
+                late.enable_steady_tick(Duration::from_millis(100));
+            }
+        });
+        Bar { bar }
+    }
+
+    /// A stage begins.
+    pub fn stage(&self, name: &'static str) {
+        self.bar.set_message(name);
     }
 
     /// `done` evaluations are done.
-    pub fn at(&mut self, done: usize) {
-        if !self.shown && self.start.elapsed() > Duration::from_secs(1) {
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
-            self.shown = true;
+    pub fn at(&self, done: usize) {
+        if self.bar.position() == 0 {
+            self.bar.reset_eta();
+            self.stage("evaluating");
         }
         self.bar.set_position(done as u64);
     }
+}
 
-    /// Removes the bar.
-    pub fn finish(self) {
+impl Drop for Bar {
+    fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
 }

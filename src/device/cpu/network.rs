@@ -236,13 +236,14 @@ impl CpuNetwork {
     ) -> Result<(Schedule, usize)> {
         let cap = options.memory_bytes.unwrap_or(DEFAULT_CAP_BYTES);
         // Threads' memory may take half of the cap, the chunk's the rest.
-        let fits = |&&tile: &&usize| self.thread_bytes(tile) <= cap / 2;
-        let largest = TILES.iter().rev().find(fits).copied().unwrap_or(1);
         let sample_floats = (self.layout.shared_floats() + self.plan.outputs).max(1);
-        let needs = Needs {
-            fixed_bytes: self.thread_bytes(largest),
-            sample_bytes: (size_of::<f32>() * sample_floats) as u64,
+        let sample_bytes = (size_of::<f32>() * sample_floats) as u64;
+        let fits = |&&tile: &&usize| {
+            let own = self.thread_bytes(tile);
+            own <= cap / 2 && own.saturating_add(sample_bytes) <= cap
         };
+        let largest = TILES.iter().rev().find(fits).copied().unwrap_or(1);
+        let needs = Needs { fixed_bytes: self.thread_bytes(largest), sample_bytes };
         let preferred = (PREFERRED_MACS / self.plan.macs().max(1)).clamp(PREFERRED_ROWS, MOST_ROWS) as usize;
         let schedule = Schedule::new(&self.plan, rows, locality, needs, cap, preferred)?;
         Ok((schedule, largest))

@@ -7,9 +7,10 @@ mod baseline;
 mod preprocess;
 mod resample;
 
+use std::io::Cursor;
 use std::path::Path;
 
-use image::RgbImage;
+use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
 use ndarray::{Array3, ArrayView3};
 
 pub use baseline::Baseline;
@@ -97,7 +98,7 @@ pub fn open_photo(path: &Path) -> Result<RgbImage> {
 /// # Errors
 /// [`Error::Parameter`] if it is no picture.
 pub fn decode_photo(bytes: &[u8], at: &str) -> Result<RgbImage> {
-    let picture = image::load_from_memory(bytes).map_err(|error| {
+    let picture = upright(bytes).map_err(|error| {
         Error::parameter(
             format!("this is no picture: {error}"),
             at,
@@ -116,6 +117,15 @@ pub fn decode_photo(bytes: &[u8], at: &str) -> Result<RgbImage> {
         to.0 = [over(r), over(g), over(b)];
     }
     Ok(rgb)
+}
+
+/// The picture as viewers show it: turned as its camera noted (EXIF).
+fn upright(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
+    let mut decoder = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?.into_decoder()?;
+    let orientation = decoder.orientation()?;
+    let mut picture = DynamicImage::from_decoder(decoder)?;
+    picture.apply_orientation(orientation);
+    Ok(picture)
 }
 
 /// A photo fitted to a network's size, and the way back.

@@ -213,6 +213,8 @@ impl FromStr for Preprocess {
                 }
             };
             match (key, value) {
+                // A preset's ratio stays.
+                ("fit", "crop") if matches!(preprocess.fit, Fit::Crop { .. }) => {}
                 ("fit", "crop") => preprocess.fit = Fit::Crop { ratio: 1.0 },
                 ("fit", "stretch") => preprocess.fit = Fit::Stretch,
                 ("ratio", value) => ratio = Some(number(value)?),

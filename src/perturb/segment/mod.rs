@@ -51,7 +51,7 @@ const RANGE_SLACK: f32 = 1e-3;
 
 /// How to cut an image into segments.
 ///
-/// [`Default`] is quickshift with LIME's parameters. A text such as `slic:n=70,compactness=10` is
+/// [`Default`] is SLIC with about 70 segments. A text such as `slic:n=70,compactness=10` is
 /// parsed by [`FromStr`](std::str::FromStr); every key may be left out, and
 /// [`Display`](std::fmt::Display) writes all of them:
 ///
@@ -78,7 +78,7 @@ pub enum Segmentation {
 
 impl Default for Segmentation {
     fn default() -> Self {
-        Segmentation::Quickshift(Quickshift::default())
+        Segmentation::Slic(Slic::default())
     }
 }
 
