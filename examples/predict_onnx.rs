@@ -30,6 +30,8 @@ fn main() -> Result<()> {
     let mut first = None;
     for device in [Some(Device::cpu()), Device::gpu().ok()].into_iter().flatten() {
         let network = device.load(&model)?;
+        // The first run pays for memory and compiled shaders.
+        network.responses(&batch, &RunOptions::default())?;
         let start = Instant::now();
         let outputs = network.responses(&batch, &RunOptions::default())?;
         let seconds = start.elapsed().as_secs_f64();

@@ -80,6 +80,7 @@ fn every_ending() {
         // Labels that do not exclude each other: each is a probability, and they need not add up to 1.
         ("three sigmoids", sigmoids(&BIAS), Probabilities, &LOGITS, &each),
     ] {
+        // Shown where a comparison of numbers fails.
         println!("{name}");
         assert_eq!(model.output_kind(), kind, "{name}");
         let plain = model.clone().scores();
