@@ -1,8 +1,9 @@
 //! A progress bar for runs that take over a second.
 
+use std::fmt::Write;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// A bar on standard error that appears once a second has passed, if that is a terminal.
 pub struct Bar {
@@ -15,9 +16,13 @@ impl Bar {
         let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::hidden());
         // The template is a constant that indicatif accepts; without it the default style serves.
         let template =
-            "{spinner:.cyan} {msg:12} {wide_bar:.cyan/dim} {human_pos}/{human_len}  {per_sec}  {eta} left";
+            "{spinner:.cyan} {msg:12} {wide_bar:.cyan/dim} {human_pos}/{human_len}  {rate}  {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+            let rate = |state: &ProgressState, out: &mut dyn Write| {
+                // A rate that cannot be written is left out.
+                let _ = write!(out, "{:.0}/s", state.per_sec());
+            };
+            bar.set_style(style.with_key("rate", rate));
         }
         let late = bar.clone();
         std::thread::spawn(move || {
@@ -33,14 +38,13 @@ impl Bar {
     /// A stage begins.
     pub fn stage(&self, name: &'static str) {
         self.bar.set_message(name);
+        // The rate is that of the evaluations: stages before them do not count.
+        self.bar.reset_eta();
     }
 
     /// `done` evaluations are done.
     pub fn at(&self, done: usize) {
-        if self.bar.position() == 0 {
-            self.bar.reset_eta();
-            self.stage("evaluating");
-        }
+        self.bar.set_message("evaluating");
         self.bar.set_position(done as u64);
     }
 }
