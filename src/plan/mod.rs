@@ -62,12 +62,18 @@ impl Plan {
         (input_dies && conv.groups == 1).then_some(conv)
     }
 
-    /// Whether the first step can select between the two states that `locality` describes: it reads pixels, and
-    /// there is a player for each of them. (A Linear over a flattened picture reads one long row.)
+    /// Whether the first step can select between the two states that `locality` describes: it reads pixels whose
+    /// channels lie together, and there is a player for each of them. (A Linear over a flattened picture reads one
+    /// long row.)
     pub fn can_mask(&self, locality: &Locality) -> bool {
         self.masked_first_layer().is_some_and(|conv| {
             let pixels = conv.sliding.input_rows();
-            locality.players.len() == pixels && locality.instance.len() == pixels * conv.cin
+            let len = pixels * conv.cin;
+            self.input.stride == conv.cin
+                && self.input_layout.len() == len
+                && locality.players.len() == pixels
+                && locality.instance.len() == len
+                && locality.baseline.len() == len
         })
     }
 

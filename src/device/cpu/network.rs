@@ -260,16 +260,10 @@ impl CpuNetwork {
         (size_of::<f32>() * (own + scratch + partial) * rayon::current_num_threads()) as u64
     }
 
-    /// Whether the first layer's input can be selected from a locality while it is read.
+    /// Whether the first layer's input can be selected from a locality while it is read, every bit being there.
     fn can_mask(&self, locality: &Locality, rows: usize) -> bool {
-        let len = self.plan.input_layout.len();
         let fits = |&player: &u32| player == u32::MAX || (player as usize) < 32 * locality.words_per_row;
-        self.plan.masked_first_layer().is_some_and(|conv| {
-            self.plan.input.stride == conv.cin
-                && locality.players.len() * conv.cin == len
-                && conv.sliding.input_rows() * conv.cin == len
-        }) && locality.instance.len() == len
-            && locality.baseline.len() == len
+        self.plan.can_mask(locality)
             && locality.masks.len() >= rows * locality.words_per_row
             && locality.players.iter().all(fits)
     }

@@ -32,17 +32,9 @@ impl<'a> Masked<'a> {
     pub(crate) fn new(plan: &Plan, locality: &'a Locality, rows: usize) -> Result<Option<Self>> {
         let Some(conv) = plan.masked_first_layer() else { return Ok(None) };
         let Locality { players, instance, baseline, masks, words_per_row } = locality;
-        let pixels = conv.sliding.input_rows();
-        let len = pixels * conv.cin;
         // Stored [pixels, cin], so that a pixel's channels share its player.
-        let contiguous = pixels == 1 || plan.input.stride == conv.cin;
         let by_pixel = plan.input_layout.channels_last || conv.cin == 1;
-        if !by_pixel
-            || players.len() != pixels
-            || instance.len() != len
-            || baseline.len() != len
-            || !contiguous
-        {
+        if !by_pixel || !plan.can_mask(locality) {
             return Ok(None);
         }
         let mismatch = |what: String| {

@@ -42,13 +42,7 @@ pub struct OnnxOptions {
 
 /// Reads the file at `path`.
 pub(super) fn read(path: &Path, options: &OnnxOptions) -> Result<Model> {
-    let bytes = std::fs::read(path).map_err(|error| {
-        Error::io(
-            format!("the network file cannot be read: {error}"),
-            path.display().to_string(),
-            "check the path",
-        )
-    })?;
+    let bytes = bytes_of(path)?;
     if bytes.is_empty() {
         return Err(Error::model(
             "the file is empty",
@@ -63,15 +57,32 @@ pub(super) fn read(path: &Path, options: &OnnxOptions) -> Result<Model> {
 
 /// Reads a document from memory; external weights are looked for in `folder`.
 pub(super) fn parse(name: &str, bytes: &[u8], folder: Option<&Path>, options: &OnnxOptions) -> Result<Model> {
-    let damaged = |what: String| {
-        Error::model(format!("this is no ONNX file: {what}"), name, "export the network to ONNX again")
-    };
-    wire::check(bytes).map_err(|what| damaged(what.to_owned()))?;
-    let proto = ModelProto::parse_buf(bytes).map_err(|error| damaged(error.to_string()))?;
+    let proto = document(bytes, name)?;
     let opset = opset(&proto)?;
-    let graph = proto.graph.as_ref().ok_or_else(|| damaged("it holds no graph".into()))?;
+    let graph = proto.graph.as_ref().ok_or_else(|| damaged("it holds no graph", name))?;
     let import = Import { graph, opset, folder: folder.map(PathBuf::from), options };
     Model::from_graph(name, import.run()?)
+}
+
+/// The bytes of the file at `path`.
+fn bytes_of(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| {
+        Error::io(
+            format!("the network file cannot be read: {error}"),
+            path.display().to_string(),
+            "check the path",
+        )
+    })
+}
+
+/// The document that `bytes` hold; `at` names it in errors.
+fn document(bytes: &[u8], at: &str) -> Result<ModelProto> {
+    wire::check(bytes).map_err(|what| damaged(what, at))?;
+    ModelProto::parse_buf(bytes).map_err(|error| damaged(&error.to_string(), at))
+}
+
+fn damaged(what: &str, at: &str) -> Error {
+    Error::model(format!("this is no ONNX file: {what}"), at, "export the network to ONNX again")
 }
 
 /// The version of the main operator set.
@@ -327,14 +338,7 @@ impl Import<'_> {
 /// # Errors
 /// [`Error::Io`] or [`Error::Model`] if the file cannot be read.
 pub fn unsupported_nodes(path: &Path) -> Result<Vec<String>> {
-    let at = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|error| {
-        Error::io(format!("the network file cannot be read: {error}"), &at, "check the path")
-    })?;
-    let damaged =
-        |what: String| Error::model(format!("this is no ONNX file: {what}"), &at, "export the network again");
-    wire::check(&bytes).map_err(|what| damaged(what.to_owned()))?;
-    let proto = ModelProto::parse_buf(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let proto = document(&bytes_of(path)?, &path.display().to_string())?;
     let opset = opset(&proto).unwrap_or_default();
     let nodes = proto.graph.iter().flat_map(|graph| &graph.node);
     Ok(nodes.filter(|node| !ops::is_known(node)).map(|node| ops::title(node, opset)).collect())
