@@ -35,7 +35,7 @@ fn a_linear_game_is_recovered() -> Result<()> {
                 explanation.attributions.iter().zip([(1, -2.0, -1.5), (0, 1.0, 0.5)])
             {
                 assert_eq!(attribution.output, output);
-                assert!((attribution.intercept - intercept).abs() < 1e-9, "{selection:?}");
+                assert!((attribution.base_value - intercept).abs() < 1e-9, "{selection:?}");
                 for (player, value) in attribution.values.iter().enumerate() {
                     assert!(
                         (value - slope * player as f64).abs() < 1e-9,

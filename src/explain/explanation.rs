@@ -13,14 +13,22 @@ pub struct Attribution {
     /// One standard error of each effect, `[players]`, where the method has them; NaN for players that were not
     /// selected.
     pub standard_errors: Option<Vec<f64>>,
-    /// The surrogate with no player present.
-    pub intercept: f64,
-    /// The surrogate with all players present.
+    /// The explanation with no player present: the surrogate's intercept for LIME, v(∅) for Shapley values.
+    pub base_value: f64,
+    /// The explanation with all players present: `base_value` plus the sum of `values`.
     pub local_prediction: f64,
     /// The black box with all players present.
     pub prediction: f64,
-    /// Local fidelity: the surrogate's weighted R².
+    /// Local fidelity: the surrogate's weighted R²; NaN for methods that fit no surrogate.
     pub score: f64,
+}
+
+impl Attribution {
+    /// What the explanation leaves unexplained: `prediction − local_prediction`. Rounding for Shapley values,
+    /// which add up by construction; the surrogate's misfit at the instance for LIME.
+    pub fn additivity_gap(&self) -> f64 {
+        self.prediction - self.local_prediction
+    }
 }
 
 /// An explanation of one instance.

@@ -220,7 +220,7 @@ fn attribution(surrogate: &Surrogate, players: usize, output: usize, prediction:
         output,
         values,
         standard_errors,
-        intercept: surrogate.intercept,
+        base_value: surrogate.intercept,
         local_prediction: surrogate.local_prediction,
         prediction,
         score: surrogate.score,

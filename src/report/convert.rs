@@ -27,7 +27,7 @@ impl ImageReport {
                 scale,
                 weights: attribution.values.clone(),
                 standard_errors: attribution.standard_errors.clone(),
-                intercept: attribution.intercept,
+                intercept: attribution.base_value,
                 local_prediction: attribution.local_prediction,
                 r_squared: attribution.score.is_finite().then_some(attribution.score),
             })
