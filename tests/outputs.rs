@@ -241,3 +241,42 @@ fn up_to_nowhere() {
         assert!(text.contains(&format!("{name:?}")) && text.contains("linear_3"), "{text}");
     }
 }
+
+/// Fewer outputs give the numbers that they had among all, in the order asked for.
+#[test]
+fn some_outputs() {
+    let logits: Vec<f32> = vec![LOGITS[2], LOGITS[0]];
+    let model = scores(&BIAS).build().unwrap().select(&[2, 0]).unwrap();
+    assert_eq!(model.parameters(), 2 * 3, "the layer is cut, not its answers");
+    assert_close(&run(&model, &INPUT), &logits);
+
+    // A convolution, a norm that cannot fold over the Relu, and a mean over space.
+    let pooled = map().activation(Activation::Relu).unwrap().affine(&[2.0, -1.0], &[0.5, 0.0]).unwrap();
+    let pooled = pooled.global_average_pool().unwrap().build().unwrap();
+    let all = run(&pooled, &PICTURE);
+    assert_close(&all, &[7.5, -0.25]);
+    let second = pooled.clone().select(&[1]).unwrap();
+    assert!(second.parameters() < pooled.parameters());
+    assert_close(&run(&second, &PICTURE), &all[1..]);
+
+    // Probabilities compete: all of them are computed.
+    let model = scores(&BIAS).softmax().unwrap().build().unwrap();
+    assert_close(&run(&model.select(&[1]).unwrap(), &INPUT), &softmax(&LOGITS)[1..2]);
+    // A map is no list of outputs, but its numbers are.
+    let model = map().build().unwrap();
+    let last = model.output_len() - 1;
+    assert_close(&run(&model.clone().select(&[last, 0]).unwrap(), &PICTURE), &[MAP[last], MAP[0]]);
+    // A layer that is read twice keeps all of its outputs.
+    let layer = scores(&BIAS);
+    let start = layer.mark();
+    let model = layer.activation(Activation::Relu).unwrap().add(start).unwrap().build().unwrap();
+    assert_close(&run(&model.select(&[0]).unwrap(), &INPUT), &[2.0 * LOGITS[0]]);
+}
+
+#[test]
+fn outputs_that_are_not_there() {
+    for kept in [&[][..], &[3], &[0, 7]] {
+        let error = scores(&BIAS).build().unwrap().select(kept).expect_err("no such output");
+        assert!(matches!(error, Error::Parameter(_)), "{error:?}");
+    }
+}

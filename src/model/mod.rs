@@ -8,6 +8,7 @@ mod builder;
 mod fold;
 mod graph;
 pub mod onnx;
+mod select;
 mod shape;
 
 use std::path::Path;
