@@ -34,6 +34,7 @@
 pub mod builtin;
 pub mod device;
 pub mod error;
+pub mod evaluate;
 pub mod explain;
 pub mod model;
 pub mod perturb;

@@ -1,0 +1,84 @@
+//! Deletion and insertion: players leave, or come, in the order of their attributions.
+
+use super::{ask, check};
+use crate::explain::Game;
+use crate::perturb::Coalitions;
+use crate::{Error, Result};
+
+/// The game's output while players leave or come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Curve {
+    /// Share of the players that have left or come, from 0 to 1, ascending.
+    pub shares: Vec<f64>,
+    /// The output at each share.
+    pub values: Vec<f64>,
+}
+
+impl Curve {
+    /// Area under the curve by the trapezoid rule over the shares, so in units of the output.
+    ///
+    /// Source: RISE's `evaluation.py`, whose steps are equal; here they may differ by a player.
+    pub fn area(&self) -> f64 {
+        let steps = self.shares.windows(2).zip(self.values.windows(2));
+        steps.map(|(share, value)| (share[1] - share[0]) * (value[0] + value[1]) / 2.0).sum()
+    }
+}
+
+/// Removes players, highest attribution first, in `steps` steps: a faithful explanation makes the output fall fast.
+///
+/// # Errors
+/// [`Error::Parameter`] if the attributions do not fit the game, or `steps` is 0; whatever the game reports.
+///
+/// # Example
+/// ```
+/// use whybox::evaluate::{deletion, insertion};
+/// use whybox::explain::FunctionGame;
+///
+/// let game = FunctionGame::new(4, 1, |present: &[bool], out: &mut [f64]| {
+///     out[0] = f64::from(u8::from(present[2]));
+/// });
+/// let values = [0.0, 0.0, 1.0, 0.0];
+/// assert_eq!(deletion(&game, &values, 0, 4)?.area(), 0.125);
+/// assert_eq!(insertion(&game, &values, 0, 4)?.area(), 0.875);
+/// # Ok::<(), whybox::Error>(())
+/// ```
+pub fn deletion(game: &dyn Game, values: &[f64], output: usize, steps: usize) -> Result<Curve> {
+    curve(game, values, output, steps, |gone| !gone)
+}
+
+/// Adds players to an empty coalition, highest attribution first, in `steps` steps: a faithful explanation makes the
+/// output rise fast.
+///
+/// # Errors
+/// As [`deletion`].
+pub fn insertion(game: &dyn Game, values: &[f64], output: usize, steps: usize) -> Result<Curve> {
+    curve(game, values, output, steps, |come| come)
+}
+
+fn curve(
+    game: &dyn Game,
+    values: &[f64],
+    output: usize,
+    steps: usize,
+    present: impl Fn(bool) -> bool,
+) -> Result<Curve> {
+    let players = game.players();
+    check(values, players)?;
+    if steps == 0 {
+        return Err(Error::parameter("a curve without steps", "steps", "ask for at least 1"));
+    }
+    let mut place = vec![0; players];
+    let mut order: Vec<usize> = (0..players).collect();
+    order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
+    order.iter().enumerate().for_each(|(at, &player)| place[player] = at);
+    let steps = steps.min(players);
+    let mut coalitions = Coalitions::with_capacity(players, steps + 1);
+    let moved: Vec<usize> = (0..=steps).map(|step| (step * players).div_ceil(steps)).collect();
+    for &moved in &moved {
+        coalitions.push(|player| present(place[player] < moved));
+    }
+    Ok(Curve {
+        shares: moved.iter().map(|&moved| moved as f64 / players as f64).collect(),
+        values: ask(game, &coalitions, output)?.to_vec(),
+    })
+}
