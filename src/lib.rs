@@ -31,6 +31,7 @@
 
 #![warn(missing_docs)]
 
+pub mod bench;
 pub mod builtin;
 pub mod device;
 pub mod error;

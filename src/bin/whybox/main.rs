@@ -1,5 +1,6 @@
 //! The command line: parse, call the library, report.
 
+mod bench;
 mod devices;
 mod image;
 mod input;
@@ -38,6 +39,8 @@ enum Command {
     Predict(predict::PredictArgs),
     /// Show a network's graph after folding, and what is fused
     Inspect(inspect::InspectArgs),
+    /// Measure explanations a second on this machine
+    Bench(bench::BenchArgs),
     /// List the GPUs and the processor, and which one `best` takes
     Devices,
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Image(args) => image::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Devices => devices::run(),
     };
     match result {
