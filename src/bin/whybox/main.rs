@@ -1,17 +1,19 @@
 //! The command line: parse, call the library, report.
 
 mod bench;
+mod config;
 mod devices;
 mod image;
 mod input;
 mod inspect;
+mod manual;
 mod output;
 mod predict;
 mod progress;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Ask a black box why: explain what a CNN or MLP sees, on any GPU or on the CPU.
 #[derive(Parser)]
@@ -19,6 +21,9 @@ use clap::{Parser, Subcommand};
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Options from a TOML file; what the command line says wins
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<std::path::PathBuf>,
 }
 
 const EXAMPLES: &str = "\
@@ -41,19 +46,35 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Measure explanations a second on this machine
     Bench(bench::BenchArgs),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one a command into a folder
+    Man {
+        /// Folder for whybox.1, whybox-image.1, …
+        #[arg(long, value_name = "DIR")]
+        out: Option<std::path::PathBuf>,
+    },
     /// List the GPUs and the processor, and which one `best` takes
     Devices,
 }
 
 fn main() -> ExitCode {
     quiet_mesa();
-    let result = match Cli::parse().command {
+    let command_line = config::arguments(&Cli::command(), std::env::args_os().collect());
+    let parsed = command_line.map(Cli::parse_from);
+    let result = parsed.and_then(|cli| match cli.command {
         Command::Image(args) => image::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Completions { shell } => manual::completions(Cli::command(), shell),
+        Command::Man { out } => manual::man(Cli::command(), out.as_deref()),
         Command::Devices => devices::run(),
-    };
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
