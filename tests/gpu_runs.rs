@@ -323,7 +323,8 @@ fn draws_are_those_of_the_host() {
     for players in [1, 31, 32, 33, 127, 128, 129, 300] {
         for (paired, sampling) in [(false, Sampling::Independent), (true, Sampling::Paired)] {
             for (first, last, seed) in [(0, 70, 42), (999, 1007, 0xdead_beef_0123_4567)] {
-                let expected = lime_coalition_rows(players, first..last, seed, sampling).expect("players");
+                let expected =
+                    lime_coalition_rows(players, last, first..last, seed, sampling).expect("players");
                 let found = gpu
                     .lime_coalitions(players as u32, first as u32..last as u32, seed, paired)
                     .expect("a sound kernel");

@@ -23,7 +23,7 @@ fn philox_known_answers() {
 #[test]
 fn coalitions_are_fair_coins() {
     let (players, samples) = (70, 20_001);
-    for sampling in [Sampling::Independent, Sampling::Paired] {
+    for sampling in [Sampling::Independent, Sampling::Paired, Sampling::Orthogonal] {
         let coalitions = lime_coalitions(players, samples, 42, sampling).unwrap();
         let draws = (samples - 1) as f64;
         let share =

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use ndarray::{Array2, Axis};
 
+use super::control::{Control, Evaluated};
 use super::explanation::top;
 use super::{Attribution, Explanation, Game, Progress};
 use crate::perturb::{Sampling, lime_coalition_rows};
@@ -47,8 +48,10 @@ pub struct Lime {
     pub num_features: usize,
     /// Penalty of the ridge regression. Default: 1.
     pub alpha: f64,
-    /// How coalitions are drawn. Default: independently.
+    /// How coalitions are drawn. Default: by orthogonal arrays, which scatter least over seeds.
     pub sampling: Sampling,
+    /// Whether a cheap model of the black box takes more scatter out. Default: a logistic one.
+    pub control: Control,
     /// Which outputs are explained. Default: the top one.
     pub labels: Labels,
     /// Seed of the coalitions. Default: 0.
@@ -65,7 +68,8 @@ impl Default for Lime {
             selection: surrogate.selection,
             num_features: surrogate.num_features,
             alpha: surrogate.alpha,
-            sampling: Sampling::Independent,
+            sampling: Sampling::Orthogonal,
+            control: Control::Logistic,
             labels: Labels::Top(1),
             seed: 0,
         }
@@ -87,11 +91,13 @@ impl Lime {
         let mut prediction = Vec::new();
         let mut labels = Vec::new();
         let mut gram = Gram::new(players, 0);
+        let mut responses = Vec::new();
         let (mut evaluating, mut solving) = (0.0, 0.0);
         let block = (BLOCK_VALUES / game.outputs().max(1)).clamp(1, BLOCK_ROWS);
         for first in (0..self.samples).step_by(block) {
             let rows = first..self.samples.min(first + block);
-            let coalitions = lime_coalition_rows(players, rows.clone(), self.seed, self.sampling)?;
+            let coalitions =
+                lime_coalition_rows(players, self.samples, rows.clone(), self.seed, self.sampling)?;
             let start = Instant::now();
             let values = game.values(&coalitions)?;
             if values.dim() != (rows.len(), game.outputs()) {
@@ -113,6 +119,9 @@ impl Lime {
                 (0..coalitions.rows()).map(|row| weights[coalitions.count(row)]).collect();
             let explained: Array2<f64> = values.select(Axis(1), &labels);
             gram.add(&coalitions, &row_weights, explained.view())?;
+            if self.control == Control::Logistic {
+                responses.extend(explained);
+            }
             solving += start.elapsed().as_secs_f64();
             progress(rows.end);
         }
@@ -123,7 +132,19 @@ impl Lime {
             alpha: self.alpha,
         };
         let columns: Vec<usize> = (0..labels.len()).collect();
-        let surrogates = Surrogate::fit_all(&gram, &columns, &options)?;
+        let mut surrogates = Surrogate::fit_all(&gram, &columns, &options)?;
+        if self.control == Control::Logistic {
+            let shape = (self.samples, labels.len());
+            // One response for each sample and label was kept.
+            let responses = Array2::from_shape_vec(shape, responses).unwrap_or_else(|_| unreachable!());
+            let evaluated = Evaluated { lime: self, players, weights: &weights, responses: &responses };
+            for (column, surrogate) in surrogates.iter_mut().enumerate() {
+                let missed = gram.variation(column) * (1.0 - surrogate.score);
+                if let Some(better) = evaluated.controlled(column, surrogate, missed, &options)? {
+                    *surrogate = better;
+                }
+            }
+        }
         let attributions = surrogates
             .iter()
             .zip(&labels)

@@ -5,6 +5,7 @@
 //! by the twin of the same name.
 
 pub mod coalitions;
+mod orthogonal;
 pub mod philox;
 pub mod picture;
 mod resized;

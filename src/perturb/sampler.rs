@@ -16,6 +16,7 @@
 use std::ops::Range;
 
 use super::coalitions::{Coalitions, complement_row, last_word_mask, words_for};
+use super::orthogonal::OrthogonalPairs;
 use super::philox::{halves, philox4x32_10};
 use crate::{Error, Result};
 
@@ -31,11 +32,15 @@ pub enum Sampling {
     /// Antithetic pairs: row `2k` is the complement of row `2k - 1`, so that effects of even order
     /// cancel from the estimates of single players.
     Paired,
+    /// Antithetic pairs from randomised orthogonal arrays, so that single players and pairs of players are balanced
+    /// exactly: the least scatter over seeds of the three (docs/performance.md). The rows depend on how many are
+    /// asked for.
+    Orthogonal,
 }
 
-/// Writes row number `row` of LIME's coalitions, packed as in [`Coalitions`].
-fn lime_row(players: usize, row: u64, seed: u64, sampling: Sampling, words: &mut [u32]) {
-    let mirrored = sampling == Sampling::Paired && row > 0 && row.is_multiple_of(2);
+/// Writes row number `row` of LIME's coin tosses, packed as in [`Coalitions`].
+fn lime_row(players: usize, row: u64, seed: u64, paired: bool, words: &mut [u32]) {
+    let mirrored = paired && row > 0 && row.is_multiple_of(2);
     if row == 0 {
         words.fill(u32::MAX);
     } else {
@@ -74,10 +79,10 @@ pub fn lime_coalitions(players: usize, samples: usize, seed: u64, sampling: Samp
             "ask for at least 2: the instance and one variation of it",
         ));
     }
-    lime_coalition_rows(players, 0..samples, seed, sampling)
+    lime_coalition_rows(players, samples, 0..samples, seed, sampling)
 }
 
-/// The rows in `rows` of LIME's coalitions: a chunk of what [`lime_coalitions`] gives.
+/// The rows in `rows` of the `samples` rows that [`lime_coalitions`] gives.
 ///
 /// # Errors
 /// [`Error::Parameter`] for zero players.
@@ -87,12 +92,13 @@ pub fn lime_coalitions(players: usize, samples: usize, seed: u64, sampling: Samp
 /// use whybox::perturb::{Sampling, lime_coalition_rows, lime_coalitions};
 ///
 /// let all = lime_coalitions(12, 100, 42, Sampling::Independent)?;
-/// let chunk = lime_coalition_rows(12, 30..50, 42, Sampling::Independent)?;
+/// let chunk = lime_coalition_rows(12, 100, 30..50, 42, Sampling::Independent)?;
 /// assert_eq!(chunk, all.slice(30..50));
 /// # Ok::<(), whybox::Error>(())
 /// ```
 pub fn lime_coalition_rows(
     players: usize,
+    samples: usize,
     rows: Range<usize>,
     seed: u64,
     sampling: Sampling,
@@ -106,8 +112,17 @@ pub fn lime_coalition_rows(
     }
     let words_per_row = words_for(players);
     let mut words = vec![0; rows.len() * words_per_row];
+    let orthogonal = (sampling == Sampling::Orthogonal)
+        .then(|| OrthogonalPairs::new(players, samples, seed, words_per_row));
     for (row, words) in rows.zip(words.chunks_exact_mut(words_per_row)) {
-        lime_row(players, row as u64, seed, sampling, words);
+        match &orthogonal {
+            Some(pairs) if row > 0 => {
+                pairs.row(row as u64, words);
+                // words_for gives at least one word.
+                words[words_per_row - 1] &= last_word_mask(players);
+            }
+            _ => lime_row(players, row as u64, seed, sampling == Sampling::Paired, words),
+        }
     }
     Coalitions::from_words(players, words)
 }
@@ -118,14 +133,14 @@ mod tests {
 
     #[test]
     fn rows_do_not_depend_on_chunks() {
-        for sampling in [Sampling::Independent, Sampling::Paired] {
+        for sampling in [Sampling::Independent, Sampling::Paired, Sampling::Orthogonal] {
             for players in [1, 31, 32, 33, 127, 128, 129, 300] {
                 let all = lime_coalitions(players, 50, 3, sampling).unwrap();
                 for chunk in [1, 7, 50] {
                     let mut words = Vec::new();
                     for first in (0..50).step_by(chunk) {
                         let rows = first..50.min(first + chunk);
-                        let part = lime_coalition_rows(players, rows, 3, sampling).unwrap();
+                        let part = lime_coalition_rows(players, 50, rows, 3, sampling).unwrap();
                         words.extend_from_slice(part.words());
                     }
                     assert_eq!(words, all.words(), "{players} players, chunks of {chunk}");
@@ -149,6 +164,24 @@ mod tests {
             let first = paired.slice(odd..odd + 1);
             assert_eq!(first, independent.slice(odd..odd + 1));
             assert_eq!(first.complement(), paired.slice(odd + 1..odd + 2));
+        }
+    }
+
+    /// In a whole array with its foldover, any three players are in each of their 8 combinations equally often.
+    #[test]
+    fn orthogonal_pairs_are_balanced() {
+        for players in [3, 31, 45] {
+            let all = lime_coalitions(players, 129, 8, Sampling::Orthogonal).unwrap();
+            for (p, q, r) in [(0, 1, 2), (players - 3, players - 1, players / 2)] {
+                let mut counts = [0; 8];
+                for row in 1..129 {
+                    let bit = |player| usize::from(all.contains(row, player));
+                    counts[bit(p) + 2 * bit(q) + 4 * bit(r)] += 1;
+                }
+                let distinct = p != r && q != r;
+                assert!(!distinct || counts == [16; 8], "{players} players: {counts:?}");
+            }
+            assert_ne!(all, lime_coalitions(players, 129, 9, Sampling::Orthogonal).unwrap());
         }
     }
 

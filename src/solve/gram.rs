@@ -191,7 +191,10 @@ impl Gram {
     }
 
     /// `T`: the weighted sum of squares of a response about its mean.
-    pub(super) fn variation(&self, output: usize) -> f64 {
+    ///
+    /// # Panics
+    /// As indexing a slice does, where `output` is out of range.
+    pub fn variation(&self, output: usize) -> f64 {
         let t = self.response[output];
         (self.response_square[output] - t * (t / self.weight)).max(0.0)
     }

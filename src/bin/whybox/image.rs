@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use whybox::explain::{ImageExplainer, ImageExplanation, Labels, Lime, MaskResolution};
+use whybox::explain::{Control, ImageExplainer, ImageExplanation, Labels, Lime, MaskResolution};
 use whybox::model::{Model, OutputKind};
 use whybox::perturb::Sampling;
 use whybox::perturb::picture::{Baseline, PictureShape, Preprocess, open_photo};
@@ -82,9 +82,12 @@ pub struct ImageArgs {
     /// Penalty of the ridge regression
     #[arg(long, value_name = "ALPHA", default_value_t = 1.0, allow_negative_numbers = true)]
     alpha: f64,
-    /// How masks are drawn
-    #[arg(long, value_enum, default_value = "independent")]
+    /// How masks are drawn (independent is what lime does)
+    #[arg(long, value_enum, default_value = "orthogonal")]
     sampling: SamplingChoice,
+    /// Model of the network that takes scatter out of the effects (none is what lime does)
+    #[arg(long, value_enum, default_value = "logistic")]
+    control: ControlChoice,
     /// Seed of all random draws
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
@@ -139,6 +142,13 @@ enum SelectionChoice {
 enum SamplingChoice {
     Independent,
     Paired,
+    Orthogonal,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ControlChoice {
+    None,
+    Logistic,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -297,6 +307,11 @@ impl ImageArgs {
             sampling: match self.sampling {
                 SamplingChoice::Independent => Sampling::Independent,
                 SamplingChoice::Paired => Sampling::Paired,
+                SamplingChoice::Orthogonal => Sampling::Orthogonal,
+            },
+            control: match self.control {
+                ControlChoice::None => Control::None,
+                ControlChoice::Logistic => Control::Logistic,
             },
             labels: chosen,
             seed: self.seed,
@@ -356,6 +371,7 @@ impl ImageArgs {
             ("mask resolution", lower(format!("{:?}", self.mask_resolution))),
             ("samples", self.samples.to_string()),
             ("sampling", lower(format!("{:?}", self.sampling))),
+            ("control", lower(format!("{:?}", self.control))),
             ("distance", lower(format!("{:?}", self.distance))),
             ("kernel width", self.kernel_width.to_string()),
             ("selection", lower(format!("{:?}", self.selection))),
@@ -414,8 +430,11 @@ impl ImageArgs {
         if self.alpha != 1.0 {
             option("alpha", self.alpha.to_string());
         }
-        if self.sampling != SamplingChoice::Independent {
-            option("sampling", "paired".into());
+        if self.control != ControlChoice::Logistic {
+            option("control", "none".into());
+        }
+        if self.sampling != SamplingChoice::Orthogonal {
+            option("sampling", format!("{:?}", self.sampling).to_lowercase());
         }
         option("seed", self.seed.to_string());
         if self.run.device != DeviceChoice::Best {
