@@ -17,7 +17,7 @@ struct BinaryParams {
     total: u32,               // threads: rows · shape.x · shape.y · shape.z · quads
     groups_x: u32,
     quads: u32,               // ceil(shape.w / 4)
-    kind: u32,                // 0 add, 1 subtract, 2 multiply, 3 divide
+    kind: u32,                // see `combine`
     a_base: u32,
     a_sample: u32,
     b_base: u32,
@@ -54,6 +54,11 @@ fn read_b(at: u32, lanes: u32) -> vec4<f32> {
 #endif
 }
 
+fn truth(holds: vec4<bool>) -> vec4<f32> {
+    return select(vec4<f32>(0.0), vec4<f32>(1.0), holds);
+}
+
+// By the numbers of `BinaryKind::code` (src/model/graph.rs).
 fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
     switch params.kind {
         case 0u: {
@@ -64,6 +69,27 @@ fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
         }
         case 2u: {
             return a * b;
+        }
+        case 16u: { // equal
+            return truth(a == b);
+        }
+        case 17u: { // greater
+            return truth(a > b);
+        }
+        case 18u: { // greater or equal
+            return truth(a >= b);
+        }
+        case 19u: { // less
+            return truth(a < b);
+        }
+        case 20u: { // less or equal
+            return truth(a <= b);
+        }
+        case 21u: { // b where a is true
+            return select(vec4<f32>(0.0), b, a != vec4<f32>(0.0));
+        }
+        case 22u: { // b where a is false
+            return select(b, vec4<f32>(0.0), a != vec4<f32>(0.0));
         }
         default: {
             return a / b;

@@ -19,6 +19,19 @@ use whybox::device::cpu::{ConvKernel, Cpu};
 use whybox::model::{Activation, BinaryKind, PoolKind, ReduceKind, Window};
 use whybox::plan::*;
 
+/// Functions of two operands.
+const KINDS: [BinaryKind; 9] = [
+    BinaryKind::Add,
+    BinaryKind::Sub,
+    BinaryKind::Mul,
+    BinaryKind::Div,
+    BinaryKind::Equal,
+    BinaryKind::Greater,
+    BinaryKind::LessOrEqual,
+    BinaryKind::Gate,
+    BinaryKind::GateNot,
+];
+
 #[test]
 fn products_of_awkward_sizes() {
     let mut wrong = Vec::new();
@@ -208,7 +221,7 @@ fn binaries_broadcast() {
     let shape = [2, 3, 5, 7];
     let dense = [105, 35, 7, 1];
     let strides = [dense, [0, 0, 0, 1], [0, 35, 0, 0], [3, 1, 0, 0], [0; 4]];
-    for kind in [BinaryKind::Add, BinaryKind::Sub, BinaryKind::Mul, BinaryKind::Div] {
+    for kind in KINDS {
         for (number, &b_strides) in strides.iter().enumerate() {
             for swapped in [false, true] {
                 for constant in [false, true] {

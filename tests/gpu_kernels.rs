@@ -22,6 +22,19 @@ use whybox::plan::{
     Affine, Binary, Conv, Copy, Kernel, Map, Operand, Plan, Pool, Reduce, Sliding, Softmax, View,
 };
 
+/// Functions of two operands.
+const KINDS: [BinaryKind; 9] = [
+    BinaryKind::Add,
+    BinaryKind::Sub,
+    BinaryKind::Mul,
+    BinaryKind::Div,
+    BinaryKind::Equal,
+    BinaryKind::Greater,
+    BinaryKind::LessOrEqual,
+    BinaryKind::Gate,
+    BinaryKind::GateNot,
+];
+
 const ACTIVATIONS: [Activation; 7] = [
     Activation::Identity,
     Activation::Relu,
@@ -299,7 +312,7 @@ fn binaries_with_broadcasting() {
         ("odd, a repeated", [1, 2, 3, 5], [0, 0, 0, 0], [0, 15, 5, 1]),
         ("many axes of 1", [1, 1, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0]),
     ];
-    for kind in [BinaryKind::Add, BinaryKind::Sub, BinaryKind::Mul, BinaryKind::Div] {
+    for kind in KINDS {
         for (name, shape, a_strides, b_strides) in cases {
             for (constant, swapped, gap) in
                 [(false, false, 0), (true, true, 0), (false, true, 3), (true, false, 4)]

@@ -55,7 +55,7 @@ fn segments_show_the_instance_or_the_baseline_in_every_layout() {
         let segments =
             Segments::new(instance.clone(), baseline.clone(), map.clone(), order, coalitions.clone())
                 .expect("sizes agree");
-        let layout = InputLayout { shape, channels_last };
+        let layout = InputLayout { shape, channels_last, vocabulary: None };
         let found = expand(&segments, &layout, rows);
         for row in 0..rows {
             for pixel in 0..HEIGHT * WIDTH {
@@ -81,7 +81,7 @@ fn masks_at_the_photo_s_resolution_equal_masking_and_then_resizing() {
     let labels: Vec<u32> = (0..61 * 40).map(|p| (p % 61 / 8 + 8 * (p / 61 / 9)) as u32).collect();
     let whole = SegmentMap::new(40, 61, labels.clone()).expect("a map");
     let shape = PictureShape { height: 16, width: 16, channels: 3, order: PixelOrder::ChannelsFirst };
-    let layout = InputLayout { shape: vec![3, 16, 16], channels_last: true };
+    let layout = InputLayout { shape: vec![3, 16, 16], channels_last: true, vocabulary: None };
     for text in ["imagenet", "caffe,fit=stretch", "unit,filter=bicubic", "raw,filter=nearest"] {
         let preprocess: Preprocess = text.parse().expect("a preprocess");
         let picture = Picture::new(photo.clone(), &shape, &preprocess).expect("a picture");
@@ -180,6 +180,6 @@ fn wrong_sizes_are_refused() {
     assert!(matches!(wrong(39, 3 * HEIGHT * WIDTH), Err(Error::Parameter(_))));
     assert!(matches!(wrong(40, 7), Err(Error::Parameter(_))));
     let segments = wrong(40, 3 * HEIGHT * WIDTH).expect("sizes agree");
-    let layout = InputLayout { shape: vec![3, 8, 8], channels_last: true };
+    let layout = InputLayout { shape: vec![3, 8, 8], channels_last: true, vocabulary: None };
     assert!(matches!(segments.bind(&layout).err(), Some(Error::Parameter(_))));
 }

@@ -1,50 +1,83 @@
 //! Rewrites that leave every number as it is (but for rounding): dead nodes, steps that do nothing,
 //! scales and shifts merged into the layer before them.
 
-use std::collections::HashMap;
+use super::{BinaryKind, Graph, NOTHING, Op, Tensor, ValueId};
 
-use super::{BinaryKind, Graph, Op, Tensor, ValueId};
-
-/// Applies every rewrite until nothing changes, and drops what the output does not need.
+/// Applies every rewrite, and drops what the output does not need.
+///
+/// One pass is enough: nodes come in executable order, and a rewrite changes what later nodes may do only.
 pub(super) fn fold(mut graph: Graph) -> Graph {
-    while merge_once(&mut graph) {}
+    let mut uses = graph.all_uses();
+    let mut producers = graph.producers();
+    let mut gone = vec![false; graph.nodes.len()];
+    // What stands for a value whose node is gone.
+    let mut stands: Vec<ValueId> = (0..graph.values.len()).collect();
+    for at in 0..graph.nodes.len() {
+        let node = &mut graph.nodes[at];
+        node.inputs.iter_mut().for_each(|input| *input = stands[*input]);
+        let (output, Some(&input)) = (node.output, node.inputs.first()) else { continue };
+        if does_nothing(&graph, at) {
+            stands[output] = input;
+            // This node reads its input no longer.
+            uses[input] = uses[input] + uses[output] - 1;
+            gone[at] = true;
+            continue;
+        }
+        while pad_before(&mut graph, at, &uses, &producers) {
+            if let Some(pad) = producers[graph.nodes[at].inputs[0]] {
+                gone[pad] = true;
+                graph.nodes[at].inputs[0] = graph.nodes[pad].inputs[0];
+            }
+        }
+        let Some(before) = producers[input].filter(|_| uses[input] == 1) else { continue };
+        let Some((scale, shift)) = scale_and_shift(&graph, at, &graph.nodes[before].op) else { continue };
+        let Some(merged) = merge(&graph.nodes[before].op, &scale, &shift) else { continue };
+        let name = format!("{} + {}", graph.nodes[before].name, graph.nodes[at].name);
+        let earlier = &mut graph.nodes[before];
+        (earlier.op, earlier.output, earlier.name) = (merged, output, name);
+        producers[output] = Some(before);
+        gone[at] = true;
+    }
+    graph.output = stands[graph.output];
+    let mut at = 0;
+    graph.nodes.retain(|_| {
+        at += 1;
+        !gone[at - 1]
+    });
     prune(graph)
 }
 
-/// Performs one rewrite, if there is one.
-fn merge_once(graph: &mut Graph) -> bool {
-    let uses = count_uses(graph);
-    let producers: HashMap<ValueId, usize> =
-        graph.nodes.iter().enumerate().map(|(at, node)| (node.output, at)).collect();
-    for at in 0..graph.nodes.len() {
-        let node = &graph.nodes[at];
-        let input = node.inputs[0];
-        if does_nothing(graph, at) {
-            let output = node.output;
-            graph.nodes.remove(at);
-            redirect(graph, output, input);
-            return true;
-        }
-        let Some((scale, shift)) = scale_and_shift(graph, at) else { continue };
-        let Some(&before) = producers.get(&input) else { continue };
-        if uses[&input] != 1 {
-            continue;
-        }
-        let Some(merged) = merge(&graph.nodes[before].op, &scale, &shift) else { continue };
-        let output = graph.nodes[at].output;
-        let name = format!("{} + {}", graph.nodes[before].name, graph.nodes[at].name);
-        graph.nodes[before].op = merged;
-        graph.nodes[before].output = output;
-        graph.nodes[before].name = name;
-        graph.nodes.remove(at);
-        return true;
+/// Takes zeros that are put around a picture into the convolution that reads it, if they are one axis' alone.
+fn pad_before(graph: &mut Graph, at: usize, uses: &[usize], producers: &[Option<usize>]) -> bool {
+    let node = &graph.nodes[at];
+    let Op::Conv { window, .. } = &node.op else { return false };
+    let input = node.inputs[0];
+    let Some(pad) = producers[input].filter(|_| uses[input] == 1) else { return false };
+    let Op::Select { axis, indices, fill: 0.0 } = &graph.nodes[pad].op else { return false };
+    let source = &graph.values[graph.nodes[pad].inputs[0]].shape;
+    let before = indices.iter().take_while(|&&index| index == NOTHING).count();
+    let length = source[*axis];
+    let inside = indices.iter().skip(before).take(length).copied().eq(0..length as u32);
+    let after = indices.len().saturating_sub(before + length);
+    let behind = indices.iter().rev().take(after).all(|&index| index == NOTHING);
+    if *axis == 0 || !inside || !behind || before + length + after != indices.len() {
+        return false;
     }
-    false
+    // The axes of `[C, H, W]`, or the one of `[C, L]`.
+    let side = if source.len() == 2 { 1 } else { axis - 1 };
+    let mut window = *window;
+    window.pads[side] += before;
+    window.pads[side + 2] += after;
+    if let Op::Conv { window: own, .. } = &mut graph.nodes[at].op {
+        *own = window;
+    }
+    true
 }
 
 fn does_nothing(graph: &Graph, at: usize) -> bool {
     let node = &graph.nodes[at];
-    let same_shape = graph.values[node.inputs[0]].shape == graph.values[node.output].shape;
+    let Some(&input) = node.inputs.first() else { return false };
+    let same_shape = graph.values[input].shape == graph.values[node.output].shape;
     match &node.op {
         Op::Reshape => same_shape,
         Op::Transpose { perm } => perm.iter().enumerate().all(|(axis, &from)| axis == from),
@@ -54,11 +87,11 @@ fn does_nothing(graph: &Graph, at: usize) -> bool {
     }
 }
 
-/// The scale and shift, one for each channel of the node's input, that the node applies.
-fn scale_and_shift(graph: &Graph, at: usize) -> Option<(Vec<f32>, Vec<f32>)> {
+/// The scale and shift, one for each channel of the node's input, that the node applies to what `before` makes.
+fn scale_and_shift(graph: &Graph, at: usize, before: &Op) -> Option<(Vec<f32>, Vec<f32>)> {
     let node = &graph.nodes[at];
     let shape = &graph.values[node.output].shape;
-    let linear = || matches!(graph.producer(node.inputs[0]).map(|n| &n.op), Some(Op::Linear { .. }));
+    let linear = || matches!(before, Op::Linear { .. });
     match &node.op {
         // A norm behind a Linear over several rows has a scale for each row, which the Linear's weights cannot hold.
         Op::Affine { .. } if shape.len() > 1 && linear() => None,
@@ -131,25 +164,6 @@ fn merge(op: &Op, scale: &[f32], shift: &[f32]) -> Option<Op> {
             })
         }
         _ => None,
-    }
-}
-
-fn count_uses(graph: &Graph) -> HashMap<ValueId, usize> {
-    let mut uses = HashMap::from([(graph.output, 1)]);
-    for input in graph.nodes.iter().flat_map(|node| &node.inputs) {
-        *uses.entry(*input).or_default() += 1;
-    }
-    uses
-}
-
-fn redirect(graph: &mut Graph, from: ValueId, to: ValueId) {
-    for input in graph.nodes.iter_mut().flat_map(|node| &mut node.inputs) {
-        if *input == from {
-            *input = to;
-        }
-    }
-    if graph.output == from {
-        graph.output = to;
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Shapes are **per sample**: the batch axis is never written down, it is the outermost axis of every
 //! value. Constants (weights, scales, shifts) live inside the operators, so a node's inputs are
-//! activations only, and the nodes are in an order in which each value is made before it is used.
+//! activations only ([`Op::Constant`] has none), and the nodes are in an order in which each value is made before it
+//! is used.
 
 use std::sync::Arc;
 
@@ -64,9 +65,23 @@ pub enum ReduceKind {
     Min,
 }
 
-/// A function of two elements.
+/// A function of two elements. Truth is 1, falsehood 0; whatever is not 0 is true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BinaryKind {
+    /// a = b
+    Equal,
+    /// a > b
+    Greater,
+    /// a ≥ b
+    GreaterOrEqual,
+    /// a < b
+    Less,
+    /// a ≤ b
+    LessOrEqual,
+    /// b where a is true, else 0
+    Gate,
+    /// b where a is false, else 0
+    GateNot,
     /// a + b
     Add,
     /// a − b
@@ -146,6 +161,29 @@ pub enum Op {
     },
     /// The same elements in the same order under another shape.
     Reshape,
+    /// The same value for every sample; it has no input.
+    Constant {
+        /// The value, of the output's shape.
+        value: Tensor,
+    },
+    /// Entry `i` of the output along `axis` is entry `indices[i]` of the input, or `fill` where that is [`NOTHING`]
+    /// (Gather, Slice, Split, Pad, Expand, Tile).
+    Select {
+        /// The axis along which entries are picked.
+        axis: usize,
+        /// Entries of the input, or [`NOTHING`].
+        indices: Arc<[u32]>,
+        /// What stands where nothing is picked.
+        fill: f32,
+    },
+    /// Products of the matrices that the last two axes form, `[…, M, K] × […, K, N]`; the axes before broadcast.
+    MatMul,
+    /// Row `id` of a table for each element of the input, along a new last axis. Elements are whole numbers from 0 to
+    /// below the table's length.
+    Embedding {
+        /// `[vocabulary, width]`
+        table: Tensor,
+    },
     /// Softmax along `axis`, or its logarithm.
     Softmax {
         /// The axis along which the results add up to 1.
@@ -154,6 +192,9 @@ pub enum Op {
         log: bool,
     },
 }
+
+/// Stands in [`Op::Select`] for an entry that is filled instead of picked.
+pub const NOTHING: u32 = u32::MAX;
 
 impl Op {
     /// Number of trained numbers.
@@ -164,6 +205,8 @@ impl Op {
             }
             Op::Affine { scale, shift } => scale.len() + shift.len(),
             Op::BinaryConst { constant, .. } => constant.len(),
+            Op::Constant { value } => value.len(),
+            Op::Embedding { table } => table.len(),
             _ => 0,
         }
     }
@@ -185,6 +228,10 @@ impl Op {
             Op::Concat { .. } => "Concat",
             Op::Transpose { .. } => "Transpose",
             Op::Reshape => "Reshape",
+            Op::Constant { .. } => "Constant",
+            Op::Select { .. } => "Gather",
+            Op::MatMul => "MatMul",
+            Op::Embedding { .. } => "Embedding",
             Op::Softmax { log: false, .. } => "Softmax",
             Op::Softmax { log: true, .. } => "LogSoftmax",
         }
@@ -195,7 +242,27 @@ impl BinaryKind {
     /// The function's value.
     #[inline]
     pub fn apply(self, a: f32, b: f32) -> f32 {
+        let truth = |holds: bool| if holds { 1.0 } else { 0.0 };
         match self {
+            BinaryKind::Equal => truth(a == b),
+            BinaryKind::Greater => truth(a > b),
+            BinaryKind::GreaterOrEqual => truth(a >= b),
+            BinaryKind::Less => truth(a < b),
+            BinaryKind::LessOrEqual => truth(a <= b),
+            BinaryKind::Gate => {
+                if a != 0.0 {
+                    b
+                } else {
+                    0.0
+                }
+            }
+            BinaryKind::GateNot => {
+                if a != 0.0 {
+                    0.0
+                } else {
+                    b
+                }
+            }
             BinaryKind::Add => a + b,
             BinaryKind::Sub => a - b,
             BinaryKind::Mul => a * b,
@@ -206,6 +273,13 @@ impl BinaryKind {
     /// The function's number, as the shaders know it.
     pub fn code(self) -> u32 {
         match self {
+            BinaryKind::Equal => 16,
+            BinaryKind::Greater => 17,
+            BinaryKind::GreaterOrEqual => 18,
+            BinaryKind::Less => 19,
+            BinaryKind::LessOrEqual => 20,
+            BinaryKind::Gate => 21,
+            BinaryKind::GateNot => 22,
             BinaryKind::Add => 0,
             BinaryKind::Sub => 1,
             BinaryKind::Mul => 2,
@@ -216,6 +290,12 @@ impl BinaryKind {
     /// The ONNX operator's name.
     pub fn name(self) -> &'static str {
         match self {
+            BinaryKind::Equal => "Equal",
+            BinaryKind::Greater => "Greater",
+            BinaryKind::GreaterOrEqual => "GreaterOrEqual",
+            BinaryKind::Less => "Less",
+            BinaryKind::LessOrEqual => "LessOrEqual",
+            BinaryKind::Gate | BinaryKind::GateNot => "Where",
             BinaryKind::Add => "Add",
             BinaryKind::Sub => "Sub",
             BinaryKind::Mul => "Mul",
@@ -275,6 +355,21 @@ impl Graph {
     /// The node that makes `value`, if any does (the input has none).
     pub fn producer(&self, value: ValueId) -> Option<&Node> {
         self.nodes.iter().find(|node| node.output == value)
+    }
+
+    /// For each value, the number in `nodes` of the node that makes it.
+    pub fn producers(&self) -> Vec<Option<usize>> {
+        let mut producers = vec![None; self.values.len()];
+        self.nodes.iter().enumerate().for_each(|(at, node)| producers[node.output] = Some(at));
+        producers
+    }
+
+    /// For each value, how many nodes read it, plus one if it is the output.
+    pub fn all_uses(&self) -> Vec<usize> {
+        let mut uses = vec![0; self.values.len()];
+        self.nodes.iter().flat_map(|node| &node.inputs).for_each(|&id| uses[id] += 1);
+        uses[self.output] += 1;
+        uses
     }
 
     /// Adds a node that makes a new value of the given shape, and returns the value.

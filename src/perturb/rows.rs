@@ -54,6 +54,7 @@ impl Perturbation for Rows<'_> {
                 format!("give rows of shape {:?}", input.shape),
             ));
         }
+        input.check_ids(self.data)?;
         Ok(Box::new(Bound { rows: *self, layout: input.clone() }))
     }
 }

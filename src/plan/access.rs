@@ -129,6 +129,25 @@ pub(crate) fn accesses(step: &Step) -> Result<Accesses> {
             reads: vec![Extent::axes(input(0)?, &copy.shape, &copy.in_strides)],
             write: Extent::axes(out, &copy.shape, &copy.out_strides),
         },
+        Kernel::Fill(fill) => Accesses { reads: Vec::new(), write: rows(out, fill.rows, fill.channels) },
+        Kernel::Select(select) => Accesses {
+            reads: vec![rows(input(0)?, 1, select.outer * select.len * select.inner)],
+            write: rows(out, 1, select.outer * select.count * select.inner),
+        },
+        Kernel::Embedding(embedding) => Accesses {
+            reads: vec![rows(input(0)?, 1, embedding.rows)],
+            write: rows(out, embedding.rows, embedding.width),
+        },
+        Kernel::MatMul(product) => {
+            let [a, b, result] = product.shapes();
+            Accesses {
+                reads: vec![
+                    Extent::axes(input(0)?, &a, &product.a_strides),
+                    Extent::axes(input(1)?, &b, &product.b_strides),
+                ],
+                write: Extent::axes(out, &result, &product.out_strides),
+            }
+        }
         Kernel::Softmax(softmax) => {
             let len = softmax.outer * softmax.len * softmax.inner;
             Accesses { reads: vec![rows(input(0)?, 1, len)], write: rows(out, 1, len) }

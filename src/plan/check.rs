@@ -70,6 +70,15 @@ fn sizes(step: &Step) -> Result<()> {
         Kernel::Binary(binary) => &binary.shape,
         Kernel::Copy(copy) => &copy.shape,
         Kernel::Softmax(softmax) => &[softmax.outer, softmax.len, softmax.inner],
+        Kernel::Fill(fill) => &[fill.rows, fill.channels],
+        Kernel::Select(select) => &[select.outer, select.len, select.inner, select.count],
+        Kernel::Embedding(embedding) => &[embedding.rows, embedding.vocabulary, embedding.width],
+        Kernel::MatMul(product) => {
+            if product.a_strides[3] != 1 || product.out_strides[3] != 1 {
+                return Err(broken(step, "rows of a product are not contiguous"));
+            }
+            &[product.batch[0], product.batch[1], product.m, product.k, product.n]
+        }
     };
     if axes.contains(&0) { Err(broken(step, format!("an axis of {axes:?} is empty"))) } else { Ok(()) }
 }
@@ -108,6 +117,18 @@ fn constants(plan: &Plan, step: &Step) -> Result<()> {
         Kernel::Affine(affine) => {
             need(affine.scale, affine.channels)?;
             need(affine.shift, affine.channels)
+        }
+        Kernel::Fill(fill) => need(fill.value, fill.rows.saturating_mul(fill.channels)),
+        Kernel::Select(select) => {
+            need(select.indices, select.count)?;
+            let inside = |&at: &f32| at.fract() == 0.0 && at >= -1.0 && at < select.len as f32;
+            match plan.weights[select.indices].data.iter().all(inside) {
+                true => Ok(()),
+                false => Err(broken(step, "an index is outside its axis")),
+            }
+        }
+        Kernel::Embedding(embedding) => {
+            need(embedding.table, embedding.vocabulary.saturating_mul(embedding.width))
         }
         Kernel::Binary(binary) => match binary.b {
             Operand::Input => Ok(()),

@@ -8,7 +8,9 @@
 
 use std::sync::Arc;
 
+use super::{Embedding, Fill, MatMul, Select};
 use crate::model::{Activation, BinaryKind, PoolKind, ReduceKind, Window};
+use crate::{Error, Result};
 
 /// Number of an activation buffer within its plan.
 pub type BufferId = usize;
@@ -205,6 +207,14 @@ pub enum Kernel {
     Copy(Copy),
     /// Softmax or LogSoftmax.
     Softmax(Softmax),
+    /// A constant.
+    Fill(Fill),
+    /// Entries picked along an axis.
+    Select(Select),
+    /// Rows of a table by number.
+    Embedding(Embedding),
+    /// A product of two activations.
+    MatMul(MatMul),
 }
 
 /// One kernel with the places it reads and writes.
@@ -239,6 +249,8 @@ pub struct InputLayout {
     pub shape: Vec<usize>,
     /// Whether the sample is stored `[H, W, C]` (channels last) instead of in the graph's order.
     pub channels_last: bool,
+    /// Where the input is token ids: how many there are. Elements are whole numbers from 0 to below this.
+    pub vocabulary: Option<usize>,
 }
 
 impl InputLayout {
@@ -256,6 +268,23 @@ impl InputLayout {
     pub fn channels_pixels(&self) -> (usize, usize) {
         let channels = self.shape.first().copied().unwrap_or(1).max(1);
         (channels, self.len() / channels)
+    }
+
+    /// Checks that rows in the graph's order hold token ids, if that is what the network takes.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] naming the row and the place of an element that is no id.
+    pub fn check_ids(&self, rows: &[f32]) -> Result<()> {
+        let Some(vocabulary) = self.vocabulary else { return Ok(()) };
+        let is_id = |&id: &f32| id.fract() == 0.0 && id >= 0.0 && (id as usize) < vocabulary;
+        match rows.iter().position(|id| !is_id(id)) {
+            None => Ok(()),
+            Some(at) => Err(Error::parameter(
+                format!("{} is no token id: they are whole numbers from 0 to {}", rows[at], vocabulary - 1),
+                format!("row {}, element {}", at / self.len().max(1), at % self.len().max(1)),
+                "use the tokenizer that the network was trained with",
+            )),
+        }
     }
 
     /// Reorders one sample from the graph's order into the stored one.
@@ -284,6 +313,9 @@ impl Kernel {
             Kernel::Pool(_) | Kernel::Reduce(_) | Kernel::Copy(_) | Kernel::Softmax(_) => {
                 Activation::Identity
             }
+            Kernel::Fill(_) | Kernel::Select(_) | Kernel::Embedding(_) | Kernel::MatMul(_) => {
+                Activation::Identity
+            }
         }
     }
 
@@ -293,6 +325,9 @@ impl Kernel {
             Kernel::Conv(conv) => std::iter::once(conv.weight).chain(conv.bias).collect(),
             Kernel::Affine(affine) => vec![affine.scale, affine.shift],
             Kernel::Binary(Binary { b: Operand::Constant(id), .. }) => vec![*id],
+            Kernel::Fill(fill) => vec![fill.value],
+            Kernel::Select(select) => vec![select.indices],
+            Kernel::Embedding(embedding) => vec![embedding.table],
             _ => Vec::new(),
         }
     }
@@ -308,6 +343,10 @@ impl Kernel {
             Kernel::Binary(binary) => binary.shape.to_vec(),
             Kernel::Copy(copy) => copy.shape.to_vec(),
             Kernel::Softmax(softmax) => vec![softmax.outer, softmax.len, softmax.inner],
+            Kernel::Fill(fill) => vec![fill.rows, fill.channels],
+            Kernel::Select(select) => vec![select.outer, select.count, select.inner],
+            Kernel::Embedding(embedding) => vec![embedding.rows, embedding.width],
+            Kernel::MatMul(product) => product.shapes()[2].to_vec(),
         };
         let lead = shape.iter().take_while(|&&length| length == 1).count();
         shape[lead.min(shape.len() - 1)..].to_vec()

@@ -94,7 +94,11 @@ impl Making {
     /// A plan whose input is a picture `[C, H, W]`, stored channels last.
     pub fn new(seed: u64, [channels, height, width]: [usize; 3]) -> Self {
         let plan = Plan {
-            input_layout: InputLayout { shape: vec![channels, height, width], channels_last: true },
+            input_layout: InputLayout {
+                shape: vec![channels, height, width],
+                channels_last: true,
+                vocabulary: None,
+            },
             input: whole(0, channels),
             output: whole(0, channels),
             outputs: 0,

@@ -2,7 +2,7 @@
 //! compared with it.
 
 use whybox::model::{BinaryKind, PoolKind, ReduceKind};
-use whybox::plan::{Binary, Conv, Copy, Kernel, Operand, Plan, Pool, Reduce, Softmax, Step, View};
+use whybox::plan::{Binary, Conv, Copy, Kernel, Operand, Plan, Pool, Reduce, Select, Softmax, Step, View};
 
 /// Runs `rows` samples, given in the stored order of the plan's input; gives `[rows, outputs]`.
 pub fn run_reference(plan: &Plan, input: &[f32], rows: usize) -> Vec<f32> {
@@ -101,6 +101,36 @@ fn run_step(plan: &Plan, step: &Step, buffers: &mut [Vec<f32>]) {
                 put(0, dot(&index, out_strides), inputs[0].flat(dot(&index, in_strides)));
             }
         }
+        Kernel::Fill(fill) => {
+            for r in 0..fill.rows {
+                (0..fill.channels).for_each(|c| put(r, c, weight(fill.value, r * fill.channels + c)));
+            }
+        }
+        Kernel::Select(Select { outer, len, inner, count, indices: table, fill }) => {
+            for index in indices(&[*outer, *count, *inner]) {
+                let [o, i, c] = index[..] else { unreachable!("three axes") };
+                let from = weight(*table, i);
+                let at = |from: f64| inputs[0].flat((o * len + from as usize) * inner + c);
+                put(0, (o * count + i) * inner + c, if from < 0.0 { f64::from(*fill) } else { at(from) });
+            }
+        }
+        Kernel::Embedding(embedding) => {
+            for r in 0..embedding.rows {
+                let id = inputs[0].flat(r) as usize;
+                (0..embedding.width)
+                    .for_each(|c| put(r, c, weight(embedding.table, id * embedding.width + c)));
+            }
+        }
+        Kernel::MatMul(product) => {
+            for index in indices(&product.shapes()[2]) {
+                let [p, q, i, j] = index[..] else { unreachable!("four axes") };
+                let term = |k: usize| {
+                    inputs[0].flat(dot(&[p, q, i, k], &product.a_strides))
+                        * inputs[1].flat(dot(&[p, q, k, j], &product.b_strides))
+                };
+                put(0, dot(&index, &product.out_strides), (0..product.k).map(term).sum());
+            }
+        }
         Kernel::Softmax(softmax) => {
             let Softmax { outer, len, inner, log } = *softmax;
             for o in 0..outer {
@@ -196,6 +226,7 @@ fn binary_value(
         BinaryKind::Sub => a - b,
         BinaryKind::Mul => a * b,
         BinaryKind::Div => a / b,
+        kind => f64::from(kind.apply(a as f32, b as f32)),
     }
 }
 

@@ -135,7 +135,7 @@ impl SingleStep {
             macs: 0,
         };
         Plan {
-            input_layout: InputLayout { shape: vec![self.input_len], channels_last: false },
+            input_layout: InputLayout { shape: vec![self.input_len], channels_last: false, vocabulary: None },
             input: View { buffer: 0, offset: 0, stride: self.input_len },
             output: whole,
             outputs: len,

@@ -125,6 +125,10 @@ fn operator(kernel: &Kernel) -> String {
         Kernel::Affine(_) => "Affine".into(),
         Kernel::Binary(binary) => binary.kind.name().into(),
         Kernel::Copy(_) => "Transpose".into(),
+        Kernel::Fill(_) => "Constant".into(),
+        Kernel::Select(_) => "Gather".into(),
+        Kernel::Embedding(_) => "Embedding".into(),
+        Kernel::MatMul(product) => format!("MatMul {}×{}×{}", product.m, product.k, product.n),
         Kernel::Softmax(softmax) => if softmax.log { "LogSoftmax" } else { "Softmax" }.into(),
     };
     if matches!(kernel, Kernel::Conv(conv) if conv.residual) {

@@ -5,7 +5,9 @@ use std::ops::Range;
 use super::depthwise::Depthwise;
 use super::direct::Direct;
 use super::elementwise::{Pairwise, Scaled};
+use super::matmul::Multiplied;
 use super::memory::{Operands, Workspace};
+use super::movement::{Filled, Looked, Selected};
 use super::padded::Padded;
 use super::select::{ConvKernel, is_possible, select};
 use super::simd::Level;
@@ -77,5 +79,9 @@ pub(crate) fn compile(
         Kernel::Binary(binary) => Box::new(Pairwise::new(plan, binary)),
         Kernel::Copy(copy) => Box::new(*copy),
         Kernel::Softmax(softmax) => Box::new(*softmax),
+        Kernel::Fill(fill) => Box::new(Filled::new(plan, fill)),
+        Kernel::Select(select) => Box::new(Selected::new(plan, select)),
+        Kernel::Embedding(embedding) => Box::new(Looked::new(plan, embedding)),
+        Kernel::MatMul(product) => Box::new(Multiplied::new(product)),
     }
 }

@@ -146,6 +146,8 @@ impl Job for Pairing<'_> {
                                 (BinaryKind::Sub, true) => line.run(activation, |a, b| b - a),
                                 (BinaryKind::Div, false) => line.run(activation, |a, b| a / b),
                                 (BinaryKind::Div, true) => line.run(activation, |a, b| b / a),
+                                (kind, false) => line.run(activation, |a, b| kind.apply(a, b)),
+                                (kind, true) => line.run(activation, |a, b| kind.apply(b, a)),
                             }
                         }
                     }

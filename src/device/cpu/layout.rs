@@ -237,7 +237,7 @@ mod tests {
 
     fn plan(steps: Vec<Step>, output: View) -> Plan {
         Plan {
-            input_layout: InputLayout { shape: vec![4, 8], channels_last: true },
+            input_layout: InputLayout { shape: vec![4, 8], channels_last: true, vocabulary: None },
             input: view(0, 0, 4),
             output,
             outputs: 32,

@@ -107,6 +107,11 @@ impl Packed {
         if self.passes.len() == 1 { 0 } else { level.tile_vectors() * level.lanes() }
     }
 
+    /// [`partial_floats`](Packed::partial_floats) of a matrix that is packed later.
+    pub fn partial_floats_for(level: Level, depth: usize) -> usize {
+        if depth <= PASS_DEPTH { 0 } else { level.tile_vectors() * level.lanes() }
+    }
+
     /// Contiguous floats of each row.
     pub fn depth(&self) -> usize {
         self.depth

@@ -77,5 +77,9 @@ fn elements(step: &Step) -> usize {
         Kernel::Binary(binary) => 3 * binary.shape.iter().product::<usize>(),
         Kernel::Copy(copy) => 2 * copy.shape.iter().product::<usize>(),
         Kernel::Softmax(softmax) => 2 * softmax.outer * softmax.len * softmax.inner,
+        Kernel::Fill(fill) => fill.rows * fill.channels,
+        Kernel::Select(select) => select.outer * (select.len + select.count) * select.inner,
+        Kernel::Embedding(embedding) => embedding.rows * (embedding.width + 1),
+        Kernel::MatMul(product) => product.shapes().iter().map(|shape| shape.iter().product::<usize>()).sum(),
     }
 }

@@ -72,7 +72,7 @@ mod tests {
     fn plan(buffers: &[usize], outputs: usize) -> Plan {
         let view = View { buffer: 0, offset: 0, stride: 1 };
         Plan {
-            input_layout: InputLayout { shape: vec![buffers[0]], channels_last: false },
+            input_layout: InputLayout { shape: vec![buffers[0]], channels_last: false, vocabulary: None },
             input: view,
             output: view,
             outputs,

@@ -12,7 +12,7 @@ use super::source::Permutation;
 use super::uniforms::{
     BinaryParams, ChannelParams, ConvParams, CopyParams, PoolParams, ReduceParams, SoftmaxParams,
 };
-use crate::model::{Activation, BinaryKind, PoolKind, ReduceKind};
+use crate::model::{Activation, PoolKind, ReduceKind};
 use crate::plan::{Binary, Conv, Copy, Kernel, Operand, Plan, Pool, Reduce, Softmax, Step, View};
 
 /// One dispatch.
@@ -30,10 +30,10 @@ pub(crate) struct Dispatch {
 
 /// Where a view's element (sample 0, row 0, channel 0) lies, and the way to the others.
 #[derive(Debug, Clone, Copy)]
-struct Place {
-    base: u32,
-    sample: u32,
-    stride: u32,
+pub(super) struct Place {
+    pub(super) base: u32,
+    pub(super) sample: u32,
+    pub(super) stride: u32,
 }
 
 /// Makes dispatches for chunks.
@@ -54,12 +54,12 @@ pub(crate) struct Encoder<'a> {
 }
 
 /// Sizes have been checked against buffers of less than 2³¹ bytes, so they fit.
-fn word(n: usize) -> u32 {
+pub(super) fn word(n: usize) -> u32 {
     debug_assert!(n <= u32::MAX as usize);
     n as u32
 }
 
-fn words<const N: usize>(numbers: [usize; N]) -> [u32; N] {
+pub(super) fn words<const N: usize>(numbers: [usize; N]) -> [u32; N] {
     numbers.map(word)
 }
 
@@ -134,6 +134,9 @@ pub(crate) fn constants(step: &Step) -> Vec<Packed> {
         Kernel::Binary(Binary { b: Operand::Constant(weight), .. }) => {
             vec![Packed::Plain { weight: *weight }]
         }
+        Kernel::Fill(fill) => vec![Packed::Plain { weight: fill.value }],
+        Kernel::Select(select) => vec![Packed::Plain { weight: select.indices }],
+        Kernel::Embedding(embedding) => vec![Packed::Plain { weight: embedding.table }],
         _ => Vec::new(),
     }
 }
@@ -155,6 +158,10 @@ impl Encoder<'_> {
                     && aligned_axes(step.output, &copy.shape, &copy.out_strides)
             }),
             Kernel::Softmax(softmax) => self.softmax(step, softmax),
+            Kernel::Fill(fill) => self.fill(step, fill),
+            Kernel::Select(select) => self.select(step, select),
+            Kernel::Embedding(embedding) => self.embedding(step, embedding),
+            Kernel::MatMul(product) => self.matmul(step, product),
         };
         Dispatch { permutation, constants: constants(step), uniform, grid }
     }
@@ -171,7 +178,7 @@ impl Encoder<'_> {
         Dispatch { permutation, constants: Vec::new(), uniform, grid }
     }
 
-    fn place(&self, view: View) -> Place {
+    pub(super) fn place(&self, view: View) -> Place {
         let Region { base, sample } = self.arena.buffers[view.buffer];
         Place { base: base + word(view.offset), sample, stride: word(view.stride) }
     }
@@ -406,12 +413,7 @@ impl Encoder<'_> {
             total,
             groups_x: grid[0],
             quads: word(quads),
-            kind: match kind {
-                BinaryKind::Add => 0,
-                BinaryKind::Sub => 1,
-                BinaryKind::Mul => 2,
-                BinaryKind::Div => 3,
-            },
+            kind: kind.code(),
             a_base: from.base,
             a_sample: from.sample,
             b_base,

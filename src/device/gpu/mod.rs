@@ -9,6 +9,7 @@ mod adapter;
 mod arena;
 mod coins;
 mod encode;
+mod encode_movement;
 mod failure;
 mod grid;
 mod network;

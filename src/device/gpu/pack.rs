@@ -73,7 +73,7 @@ mod tests {
     fn packs_by_quads() {
         let view = View { buffer: 0, offset: 0, stride: 1 };
         let plan = Plan {
-            input_layout: InputLayout { shape: vec![1], channels_last: false },
+            input_layout: InputLayout { shape: vec![1], channels_last: false, vocabulary: None },
             input: view,
             output: view,
             outputs: 1,

@@ -210,6 +210,71 @@ uniforms! {
         logarithm: u32,
     }
 
+    /// `shaders/fill.wgsl`
+    FillParams as FILL {
+        total: u32,
+        groups_x: u32,
+        rows: u32,
+        channels: u32,
+        out_base: u32,
+        out_sample: u32,
+        out_stride: u32,
+        pad: u32,
+    }
+
+    /// `shaders/select.wgsl`
+    SelectParams as SELECT {
+        total: u32,
+        groups_x: u32,
+        outer: u32,
+        len: u32,
+        inner: u32,
+        count: u32,
+        in_base: u32,
+        in_sample: u32,
+        out_base: u32,
+        out_sample: u32,
+        fill: f32,
+        pad: u32,
+    }
+
+    /// `shaders/embedding.wgsl`
+    EmbeddingParams as EMBEDDING {
+        total: u32,
+        groups_x: u32,
+        rows: u32,
+        width: u32,
+        vocabulary: u32,
+        in_base: u32,
+        in_sample: u32,
+        out_base: u32,
+        out_sample: u32,
+        out_stride: u32,
+    }
+
+    /// `shaders/matmul.wgsl`
+    MatMulParams as MATMUL {
+        a_strides: [u32; 4],
+        b_strides: [u32; 4],
+        out_strides: [u32; 4],
+        total: u32,
+        groups_x: u32,
+        batch_p: u32,
+        batch_q: u32,
+        m: u32,
+        k: u32,
+        n: u32,
+        tiles_i: u32,
+        tiles_j: u32,
+        a_base: u32,
+        a_sample: u32,
+        b_base: u32,
+        b_sample: u32,
+        out_base: u32,
+        out_sample: u32,
+        pad: u32,
+    }
+
     /// `shaders/perturb/bernoulli.wgsl`
     BernoulliParams as BERNOULLI {
         total: u32,

@@ -1,11 +1,12 @@
 //! Constants of a file, and arithmetic on them while shapes are worked out.
 
+use std::cell::Ref;
+use std::ops::Deref;
 use std::path::Path;
-use std::sync::Arc;
 
 use rten_onnx::onnx::{DataLocation, DataType, TensorProto};
 
-use crate::model::Tensor;
+use crate::model::{BinaryKind, Tensor};
 use crate::{Error, Result};
 
 /// Most elements that a constant or a value may have: 2³¹, so that byte counts stay far from overflow.
@@ -14,9 +15,53 @@ pub(super) const MAX_ELEMENTS: usize = 1 << 31;
 /// Most axes that a shape may have.
 const MAX_AXES: usize = 64;
 
-/// Stands for the batch among the integers of a shape computation (Shape → Gather → Concat → Reshape).
-/// It may be moved about; arithmetic on it is refused.
-pub(super) const BATCH: i64 = i64::MIN + 1;
+/// Multiples of the batch among the integers of a shape computation (Shape → Gather → Mul → Concat → Reshape): `k · N`
+/// is `SYMBOLIC + k`, 0 < k < [`MOST_BATCHES`]. No number of a file lies there (see [`Constant::read`]).
+const SYMBOLIC: i64 = -(1 << 61);
+const MOST_BATCHES: i64 = 1 << 40;
+
+/// The batch itself.
+pub(super) const BATCH: i64 = SYMBOLIC + 1;
+
+/// `k · N` as an integer of a shape computation.
+pub(super) fn batches(k: usize) -> i64 {
+    // Products of lengths are at most `MAX_ELEMENTS`.
+    SYMBOLIC + k as i64
+}
+
+/// `k` of a multiple of the batch, `k · N`.
+pub(super) fn multiple(v: i64) -> Option<usize> {
+    (v > SYMBOLIC && v < SYMBOLIC + MOST_BATCHES).then(|| (v - SYMBOLIC) as usize)
+}
+
+/// Whether an integer of a shape computation depends on the batch.
+pub(super) fn is_symbolic(v: i64) -> bool {
+    multiple(v).is_some()
+}
+
+/// Integer arithmetic of shapes. `None`: it overflows; `Some(None)`: the result is no multiple of the batch.
+pub(super) fn arithmetic(kind: BinaryKind, x: i64, y: i64) -> Option<Option<i64>> {
+    let scaled = |k: Option<i64>| k.filter(|&k| 0 < k && k < MOST_BATCHES).map(|k| SYMBOLIC + k);
+    let count = |k: usize| k as i64;
+    Some(match (multiple(x), multiple(y), kind) {
+        (None, None, BinaryKind::Add) => Some(x.checked_add(y)?),
+        (None, None, BinaryKind::Sub) => Some(x.checked_sub(y)?),
+        (None, None, BinaryKind::Mul) => Some(x.checked_mul(y)?),
+        (None, None, BinaryKind::Div) => Some(x.checked_div(y)?),
+        (Some(a), Some(b), BinaryKind::Add) => scaled(count(a).checked_add(count(b))),
+        (Some(a), Some(b), BinaryKind::Sub) if a == b => Some(0),
+        (Some(a), Some(b), BinaryKind::Sub) => scaled(count(a).checked_sub(count(b))),
+        (Some(a), Some(b), BinaryKind::Div) if a % b == 0 => Some(count(a / b)),
+        (Some(_), None, BinaryKind::Add | BinaryKind::Sub) if y == 0 => Some(x),
+        (None, Some(_), BinaryKind::Add) if x == 0 => Some(y),
+        (Some(_), None, BinaryKind::Mul) if y == 0 => Some(0),
+        (None, Some(_), BinaryKind::Mul) if x == 0 => Some(0),
+        (Some(a), None, BinaryKind::Mul) => scaled(count(a).checked_mul(y)),
+        (None, Some(b), BinaryKind::Mul) => scaled(count(b).checked_mul(x)),
+        (Some(a), None, BinaryKind::Div) if y > 0 && count(a) % y == 0 => scaled(Some(count(a) / y)),
+        _ => None,
+    })
+}
 
 /// A constant: floats, or integers (shapes, axes, indices, truth values).
 #[derive(Debug, Clone)]
@@ -88,6 +133,11 @@ impl Constant {
         }
     }
 
+    /// Whether one of the numbers depends on the batch.
+    pub(super) fn has_batch(&self) -> bool {
+        matches!(self, Constant::Int { data, .. } if data.iter().any(|&v| is_symbolic(v)))
+    }
+
     /// Reads a tensor of the file.
     pub(super) fn read(tensor: &TensorProto, folder: Option<&Path>) -> Result<Self> {
         let name = tensor.name.clone().unwrap_or_default();
@@ -118,6 +168,9 @@ impl Constant {
         };
         let ints = |data: Vec<i64>| {
             expect(data.len())?;
+            if data.iter().any(|&v| is_symbolic(v)) {
+                return Err(damaged("one of its numbers makes no sense"));
+            }
             Ok(Constant::Int { shape: shape.clone(), data })
         };
         match (kind, raw) {
@@ -164,10 +217,27 @@ fn each<const WIDTH: usize, T>(raw: &[u8], read: impl Fn([u8; WIDTH]) -> T) -> V
     raw.as_chunks::<WIDTH>().0.iter().map(|bytes| read(*bytes)).collect()
 }
 
+/// Bytes that are read once, where they lie.
+enum Raw<'t> {
+    Document(Ref<'t, Vec<u8>>),
+    File(Vec<u8>),
+}
+
+impl Deref for Raw<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Raw::Document(bytes) => bytes,
+            Raw::File(bytes) => bytes,
+        }
+    }
+}
+
 /// The raw bytes of a tensor, from the document or from the file beside it.
-fn raw_bytes(tensor: &TensorProto, folder: Option<&Path>, at: &str) -> Result<Option<Arc<[u8]>>> {
+fn raw_bytes<'t>(tensor: &'t TensorProto, folder: Option<&Path>, at: &str) -> Result<Option<Raw<'t>>> {
     if tensor.data_location != Some(DataLocation::EXTERNAL) {
-        return Ok(tensor.raw_data.as_ref().map(|raw| Arc::from(raw.borrow().as_slice())));
+        return Ok(tensor.raw_data.as_ref().map(|raw| Raw::Document(raw.borrow())));
     }
     let entry = |key: &str| {
         tensor.external_data.iter().find(|e| e.key.as_deref() == Some(key)).and_then(|e| e.value.clone())
@@ -202,5 +272,5 @@ fn raw_bytes(tensor: &TensorProto, folder: Option<&Path>, at: &str) -> Result<Op
     file.seek(SeekFrom::Start(offset)).map_err(unreadable)?;
     let mut bytes = vec![0; usize::try_from(length).map_err(|_| wrong("external data is too long".into()))?];
     file.read_exact(&mut bytes).map_err(unreadable)?;
-    Ok(Some(bytes.into()))
+    Ok(Some(Raw::File(bytes)))
 }

@@ -1,12 +1,13 @@
 //! What the importer knows while it walks the nodes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use rten_onnx::onnx::{AttributeProto, NodeProto, TensorProto};
 
-use super::constant::{BATCH, Constant, elements};
-use crate::model::{Graph, Op, Tensor, ValueId};
+use super::batch::BatchPlace;
+use super::constant::{Constant, elements, is_symbolic};
+use crate::model::{BinaryKind, Graph, Op, ReduceKind, Tensor, ValueId};
 use crate::{Error, Result};
 
 /// What a name of the file stands for.
@@ -16,7 +17,8 @@ pub(super) enum Slot<'a> {
     Lazy(&'a TensorProto),
     /// A constant.
     Constant(Constant),
-    /// An activation; `batched` values have the batch as axis 0 of their ONNX shape.
+    /// An activation; `batched` values have a batch axis in their ONNX shape: axis 0, if [`Context::moved`] does not
+    /// say otherwise.
     Value { id: ValueId, batched: bool },
 }
 
@@ -28,6 +30,10 @@ pub(super) struct Context<'a> {
     pub(super) folder: Option<PathBuf>,
     /// The batch that the file declares, if it is fixed.
     pub(super) declared_batch: Option<usize>,
+    /// Where the batch is of values that do not have it alone as axis 0.
+    pub(super) moved: HashMap<ValueId, BatchPlace>,
+    /// Activations that hold integers or truth values, as floats.
+    pub(super) integers: HashSet<ValueId>,
     /// Numbers that the file holds, as far as they were read.
     held: usize,
     /// Numbers made from those.
@@ -47,7 +53,17 @@ impl<'a> Context<'a> {
         folder: Option<PathBuf>,
         declared_batch: Option<usize>,
     ) -> Self {
-        Context { graph, slots, opset, folder, declared_batch, held: 0, made: 0 }
+        Context {
+            graph,
+            slots,
+            opset,
+            folder,
+            declared_batch,
+            moved: HashMap::new(),
+            integers: HashSet::new(),
+            held: 0,
+            made: 0,
+        }
     }
 
     /// The finished graph with the value called `output` as its output, which `maker` makes.
@@ -58,6 +74,15 @@ impl<'a> Context<'a> {
         };
         match self.slots.get(output) {
             Some(Slot::Value { id, .. }) => {
+                // Answers come sample by sample.
+                let ahead = self.moved.get(id).map_or(0, |place| place.boundary());
+                if self.graph.values[*id].shape[..ahead].iter().any(|&length| length > 1) {
+                    return Err(Error::unsupported(
+                        "the batch is not the output's first axis",
+                        place,
+                        "choose another output, or export the network with the batch as axis 0",
+                    ));
+                }
                 self.graph.output = *id;
                 Ok(self.graph)
             }
@@ -82,6 +107,10 @@ pub(super) struct NodeContext<'a, 'c> {
     pub(super) node: &'a NodeProto,
     pub(super) op: &'a str,
     pub(super) name: String,
+    /// Inputs as [`prepare`](super::batch::prepare) wants them.
+    pub(super) overrides: HashMap<usize, Slot<'a>>,
+    /// Where [`emit`](NodeContext::emit) has the batch.
+    pub(super) place: BatchPlace,
 }
 
 impl<'a, 'c> NodeContext<'a, 'c> {
@@ -91,7 +120,7 @@ impl<'a, 'c> NodeContext<'a, 'c> {
             Some(name) if !name.is_empty() => name.to_owned(),
             _ => node.output.first().cloned().unwrap_or_else(|| op.to_owned()),
         };
-        NodeContext { context, node, op, name }
+        NodeContext { context, node, op, name, overrides: HashMap::new(), place: BatchPlace::FIRST }
     }
 
     fn place(&self) -> String {
@@ -168,6 +197,9 @@ impl<'a, 'c> NodeContext<'a, 'c> {
 
     /// The slot of input `at`, with an initializer read on its first use.
     pub(super) fn slot(&mut self, at: usize) -> Result<Slot<'a>> {
+        if let Some(slot) = self.overrides.get(&at) {
+            return Ok(slot.clone());
+        }
         let name = self.input_name(at).ok_or_else(|| self.damaged(format!("input {at} is missing")))?;
         let slot = self.context.slots.get(name).cloned();
         match slot {
@@ -179,6 +211,11 @@ impl<'a, 'c> NodeContext<'a, 'c> {
             Some(slot) => Ok(slot),
             None => Err(self.damaged(format!("its input {name:?} is made by no earlier node"))),
         }
+    }
+
+    /// The slot of input `at` as it is, if it is given.
+    pub(super) fn peek(&self, at: usize) -> Option<Slot<'a>> {
+        self.context.slots.get(self.input_name(at)?).cloned()
     }
 
     /// Reads a tensor of the file.
@@ -228,18 +265,24 @@ impl<'a, 'c> NodeContext<'a, 'c> {
 
     /// Input `at` as constant floats, if it is given; integers are converted.
     pub(super) fn tensor(&mut self, at: usize) -> Result<Option<Tensor>> {
-        Ok(match self.constant(at)? {
-            None => None,
-            Some(Constant::Float(tensor)) => Some(tensor),
-            Some(Constant::Int { data, .. }) if data.contains(&BATCH) => {
-                return Err(self.batch_in_arithmetic());
-            }
-            Some(Constant::Int { shape, data }) => {
+        self.constant(at)?.map(|constant| self.floats_of(constant)).transpose()
+    }
+
+    /// A constant as floats.
+    pub(super) fn floats_of(&mut self, constant: Constant) -> Result<Tensor> {
+        match constant {
+            Constant::Float(tensor) => Ok(tensor),
+            constant if constant.has_batch() => Err(self.batch_in_arithmetic()),
+            Constant::Int { shape, data } => {
                 self.charge(&shape)?;
+                // Beyond 2²⁴ floats are not dense enough.
+                if data.iter().any(|v| v.unsigned_abs() > 1 << 53) {
+                    return Err(self.unsupported("its integers are too large for floats"));
+                }
                 let data: Vec<f32> = data.into_iter().map(|v| v as f32).collect();
-                Some(Tensor { shape, data: data.into() })
+                Ok(Tensor { shape, data: data.into() })
             }
-        })
+        }
     }
 
     /// Input `at` as constant floats.
@@ -254,7 +297,9 @@ impl<'a, 'c> NodeContext<'a, 'c> {
         }
         match self.constant(at)? {
             None => Ok(None),
-            Some(Constant::Int { data, .. }) if data.contains(&BATCH) => Err(self.batch_in_arithmetic()),
+            Some(Constant::Int { data, .. }) if data.iter().any(|&v| is_symbolic(v)) => {
+                Err(self.batch_in_arithmetic())
+            }
             Some(Constant::Int { data, .. }) => Ok(Some(data)),
             Some(Constant::Float(_)) => Err(self.damaged(format!("input {at} has to hold integers"))),
         }
@@ -267,21 +312,22 @@ impl<'a, 'c> NodeContext<'a, 'c> {
 
     /// Rank of a value as the file counts it, the batch axis included.
     pub(super) fn rank(&self, id: ValueId, batched: bool) -> usize {
-        self.context.graph.values[id].shape.len() + usize::from(batched)
+        let place = self.batch_place(id);
+        let rank = self.context.graph.values[id].shape.len();
+        if batched { rank + 1 - usize::from(place.before) - usize::from(place.after) } else { rank }
     }
 
     /// Turns an axis of the file (negative from the end, batch included) into a per-sample axis.
     pub(super) fn axis(&self, axis: i64, id: ValueId, batched: bool) -> Result<usize> {
-        let rank = self.rank(id, batched) as i64;
-        let counted = if axis < 0 { axis + rank } else { axis };
-        if !(0..rank).contains(&counted) {
-            return Err(self.damaged(format!("axis {axis} is outside a shape of {rank} axes")));
+        let axis = self.counted(axis, self.rank(id, batched))?;
+        if !batched {
+            return Ok(axis);
         }
-        if batched && counted == 0 {
+        let place = self.batch_place(id);
+        if axis == place.axis {
             return Err(self.unsupported("it works along the batch axis"));
         }
-        // In range by the check above.
-        Ok(counted as usize - usize::from(batched))
+        Ok(place.axes(axis).start)
     }
 
     // Operators whose axis 0 is the batch by definition.
@@ -328,20 +374,53 @@ impl<'a, 'c> NodeContext<'a, 'c> {
         }
         // Weights that several nodes share are packed for each of them.
         self.charge(&[op.parameters()])?;
-        Ok(self.context.graph.append(self.name.clone(), op, inputs, shape))
+        let integers =
+            |all: &[ValueId]| !all.is_empty() && all.iter().all(|id| self.context.integers.contains(id));
+        let integer = integers(&inputs)
+            && match &op {
+                Op::Reshape | Op::Transpose { .. } | Op::Concat { .. } | Op::Select { .. } => true,
+                Op::Binary(BinaryKind::Add | BinaryKind::Sub | BinaryKind::Mul) => true,
+                Op::BinaryConst {
+                    kind: BinaryKind::Add | BinaryKind::Sub | BinaryKind::Mul,
+                    constant,
+                    ..
+                } => constant.data.iter().all(|v| v.fract() == 0.0),
+                Op::Binary(BinaryKind::Div)
+                | Op::BinaryConst { kind: BinaryKind::Div, .. }
+                | Op::Reduce { kind: ReduceKind::Mean, .. } => {
+                    return Err(self.unsupported("it divides integers"));
+                }
+                _ => false,
+            };
+        let id = self.context.graph.append(self.name.clone(), op, inputs, shape);
+        if integer {
+            self.context.integers.insert(id);
+        }
+        Ok(id)
     }
 
     /// Gives the node's first output its meaning.
     pub(super) fn set(&mut self, slot: Slot<'a>) {
-        if let (Some(name), Slot::Value { id, .. }) = (self.node.output.first(), &slot) {
+        self.set_output(0, slot);
+    }
+
+    /// Gives one of the node's outputs its meaning.
+    pub(super) fn set_output(&mut self, at: usize, slot: Slot<'a>) {
+        let Some(name) = self.node.output.get(at).filter(|name| !name.is_empty()) else { return };
+        if let Slot::Value { id, .. } = &slot {
             self.context.graph.values[*id].name.clone_from(name);
         }
-        self.alias(slot);
+        self.context.slots.insert(name.clone(), slot);
     }
 
     /// Gives the node's first output the meaning of a value that has a name of its own already.
     pub(super) fn alias(&mut self, slot: Slot<'a>) {
-        if let Some(name) = self.node.output.first() {
+        self.alias_output(0, slot);
+    }
+
+    /// As [`alias`](Self::alias), for another output.
+    pub(super) fn alias_output(&mut self, at: usize, slot: Slot<'a>) {
+        if let Some(name) = self.node.output.get(at).filter(|name| !name.is_empty()) {
             self.context.slots.insert(name.clone(), slot);
         }
     }
@@ -354,8 +433,6 @@ impl<'a, 'c> NodeContext<'a, 'c> {
         shape: Vec<usize>,
         batched: bool,
     ) -> Result<()> {
-        let id = self.push(op, inputs, shape)?;
-        self.set(Slot::Value { id, batched });
-        Ok(())
+        self.emit_at(op, inputs, shape, batched, self.place)
     }
 }

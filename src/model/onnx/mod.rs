@@ -5,6 +5,7 @@
 //! [`OnnxOptions::static_shapes`] says that there is none. What is not supported is an error that names node,
 //! operator and opset; nothing is skipped.
 
+mod batch;
 mod constant;
 mod context;
 mod ops;
@@ -145,7 +146,7 @@ impl Import<'_> {
             slots.insert(name.clone(), Slot::Constant(constant));
         }
         let input = self.input(&slots)?;
-        self.check_element_type(input)?;
+        let integer = self.check_element_type(input)?;
         let input_name = input.name.clone().unwrap_or_default();
         let shape = self.input_shape(input)?;
         let batched = !self.options.static_shapes;
@@ -157,6 +158,9 @@ impl Import<'_> {
         let output_name = self.output_name()?;
         let order = self.needed_nodes(&output_name)?;
         let mut context = Context::new(graph, slots, self.opset, self.folder.clone(), declared_batch(input));
+        if integer {
+            context.integers.insert(0);
+        }
         for node in order {
             ops::import(&mut context, node)?;
         }
@@ -170,13 +174,15 @@ impl Import<'_> {
         info.r#type.as_ref()?.tensor_type.as_ref()?.elem_type
     }
 
-    /// Activations are floating-point numbers: integer arithmetic would round differently.
-    fn check_element_type(&self, input: &ValueInfoProto) -> Result<()> {
+    /// Whether the input holds integers (token ids) or truth values, which pass through the network as floats. Other types are
+    /// refused: their arithmetic would round differently.
+    fn check_element_type(&self, input: &ValueInfoProto) -> Result<bool> {
         let name = input.name.clone().unwrap_or_default();
         match self.element_type(&name) {
             None | Some(DataType::FLOAT | DataType::FLOAT16 | DataType::BFLOAT16 | DataType::DOUBLE) => {
-                Ok(())
+                Ok(false)
             }
+            Some(DataType::INT64 | DataType::INT32 | DataType::BOOL) => Ok(true),
             Some(other) => Err(Error::unsupported(
                 format!("inputs of type {other} are not supported"),
                 self.input_place(&name),

@@ -69,6 +69,19 @@ impl Lowering<'_> {
                         binary.out_strides[2] = output.stride;
                     }
                 }
+                if let Kernel::MatMul(product) = &mut kernel {
+                    // Operands may be parts of wider matrices: strides over their rows follow.
+                    let operands = [&mut product.a_strides, &mut product.b_strides];
+                    for ((strides, view), &matrix) in operands.into_iter().zip(&inputs).zip(&draft.inputs) {
+                        let channels = self.matrices[matrix].channels;
+                        if view.stride == channels {
+                            continue;
+                        }
+                        for stride in strides.iter_mut().filter(|stride| **stride >= channels) {
+                            *stride = *stride / channels * view.stride;
+                        }
+                    }
+                }
                 Step { name: draft.name.clone(), kernel, inputs, output, macs: draft.macs }
             })
             .collect();
@@ -105,5 +118,8 @@ fn channels_of(kernel: &Kernel) -> (Option<usize>, Option<usize>) {
         Kernel::Affine(affine) => (Some(affine.channels), Some(affine.channels)),
         Kernel::Binary(binary) => (Some(binary.shape[3]), Some(binary.shape[3])),
         Kernel::Copy(_) | Kernel::Softmax(_) => (None, None),
+        Kernel::Fill(fill) => (None, Some(fill.channels)),
+        Kernel::Embedding(embedding) => (None, Some(embedding.width)),
+        Kernel::Select(_) | Kernel::MatMul(_) => (None, None),
     }
 }

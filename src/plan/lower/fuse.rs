@@ -10,7 +10,7 @@ impl Lowering<'_> {
     /// values before them count, too.
     pub(super) fn only_reader(&self, mut value: ValueId) -> bool {
         while self.uses[value] == 1 {
-            match self.graph.producer(value) {
+            match self.producers[value].map(|at| &self.graph.nodes[at]) {
                 Some(Node { op: Op::Reshape | Op::Transpose { .. }, inputs, .. }) => value = inputs[0],
                 _ => return true,
             }

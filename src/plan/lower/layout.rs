@@ -34,9 +34,34 @@ impl Lowering<'_> {
             let matrix = self.contiguous_if(true, input.matrix);
             return Stored { matrix, shape, order, flattened: Some((input.shape, input.order)) };
         }
+        if let Some(order) = regrouped(&input.shape, &input.order, &shape)
+            && self.keeps_rows(&input, &shape, &order)
+        {
+            return Stored { shape, order, ..input };
+        }
         let input = self.in_order(&input, &plain);
         let matrix = self.contiguous_if(true, input.matrix);
         Stored { matrix, shape, order, flattened: None }
+    }
+
+    /// Whether the matrix's rows end between two axes of the order: then it may be a part of another. Any
+    /// contiguous matrix will do, but has to stay so.
+    fn keeps_rows(&mut self, input: &Stored, shape: &[usize], order: &[usize]) -> bool {
+        let matrix = &mut self.matrices[input.matrix];
+        let mut rows = 1;
+        let ends = order.iter().any(|&axis| {
+            let found = rows == matrix.rows;
+            rows *= shape[axis];
+            found
+        });
+        if ends || rows == matrix.rows {
+            return true;
+        }
+        if matrix.part_of.is_some() {
+            return false;
+        }
+        matrix.pinned = true;
+        true
     }
 
     pub(super) fn channels_last(&mut self, input: &Stored) -> Stored {
@@ -154,6 +179,52 @@ pub(super) fn last_first(rank: usize) -> Vec<usize> {
 pub(super) fn position(list: &[usize], wanted: usize) -> usize {
     // Callers look up an axis that the list holds by construction.
     list.iter().position(|&item| item == wanted).unwrap_or(0)
+}
+
+/// The memory order of a value under another shape, if its axes only split, or join where they are neighbours in
+/// memory.
+pub(super) fn regrouped(before: &[usize], order: &[usize], after: &[usize]) -> Option<Vec<usize>> {
+    // Runs of axes of both shapes that hold the same elements.
+    let mut groups: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
+    let (mut i, mut j) = (0, 0);
+    while i < before.len() || j < after.len() {
+        let (mut own, mut new) = (Vec::new(), Vec::new());
+        let (mut left, mut right) = (1, 1);
+        while left != right || (own.is_empty() && new.is_empty()) {
+            if left <= right && i < before.len() {
+                left *= before[i];
+                own.push(i);
+                i += 1;
+            } else if j < after.len() {
+                right *= after[j];
+                new.push(j);
+                j += 1;
+            } else if i < before.len() {
+                left *= before[i];
+                own.push(i);
+                i += 1;
+            } else {
+                return None;
+            }
+        }
+        groups.push((own, new));
+    }
+    let long: Vec<usize> = order.iter().copied().filter(|&axis| before[axis] > 1).collect();
+    let mut result = Vec::with_capacity(after.len());
+    let mut at = 0;
+    while at < long.len() {
+        let (own, new) = groups.iter().find(|(own, _)| own.contains(&long[at]))?;
+        let run: Vec<usize> = own.iter().copied().filter(|&axis| before[axis] > 1).collect();
+        if !long[at..].starts_with(&run) {
+            return None;
+        }
+        at += run.len();
+        result.extend(new.iter().copied().filter(|&axis| after[axis] > 1));
+    }
+    // Axes of length 1 may stand anywhere.
+    let mut all: Vec<usize> = (0..after.len()).filter(|&axis| after[axis] == 1).collect();
+    all.extend(result);
+    Some(all)
 }
 
 /// Whether two memory orders are the same, axes of length 1 left aside.

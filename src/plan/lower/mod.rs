@@ -10,6 +10,8 @@ mod finish;
 mod fuse;
 mod layers;
 mod layout;
+mod movement;
+mod product;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -76,7 +78,8 @@ impl Plan {
         }
         let mut lowering = Lowering {
             graph,
-            uses: graph.values.iter().enumerate().map(|(id, _)| graph.uses(id)).collect(),
+            uses: graph.all_uses(),
+            producers: graph.producers(),
             stored: HashMap::new(),
             matrices: Vec::new(),
             drafts: Vec::new(),
@@ -89,6 +92,8 @@ impl Plan {
 struct Lowering<'g> {
     graph: &'g Graph,
     uses: Vec<usize>,
+    /// Which node makes each value.
+    producers: Vec<Option<usize>>,
     stored: HashMap<ValueId, Stored>,
     matrices: Vec<Matrix>,
     drafts: Vec<Draft>,
@@ -113,7 +118,7 @@ impl Lowering<'_> {
         if output.matrix == input.matrix || self.matrices[output.matrix].part_of.is_some() {
             output = self.copied(&output, &plain);
         }
-        let layout = InputLayout { shape: input_shape, channels_last };
+        let layout = InputLayout { shape: input_shape, channels_last, vocabulary: self.vocabulary()? };
         Ok(self.finish(layout, input.matrix, output))
     }
 
@@ -121,7 +126,7 @@ impl Lowering<'_> {
     fn input_wants_channels_last(&self) -> bool {
         let mut front = vec![self.graph.input];
         for node in &self.graph.nodes {
-            if !front.contains(&node.inputs[0]) {
+            if !node.inputs.first().is_some_and(|input| front.contains(input)) {
                 continue;
             }
             match node.op {
@@ -135,6 +140,9 @@ impl Lowering<'_> {
 
     fn node(&mut self, node: &Node) -> Result<Stored> {
         let shape = self.graph.values[node.output].shape.clone();
+        if let Op::Constant { value } = &node.op {
+            return Ok(self.fill(node, value));
+        }
         let input = self.stored[&node.inputs[0]].clone();
         match &node.op {
             Op::Conv { weight, bias, window, groups } => {
@@ -195,6 +203,14 @@ impl Lowering<'_> {
                 Ok(Stored { shape, order, ..input })
             }
             Op::Reshape => Ok(self.reshape(&input, shape)),
+            // Handled above: it has no input.
+            Op::Constant { value } => Ok(self.fill(node, value)),
+            Op::Select { axis, indices, fill } => self.select(node, &input, shape, *axis, indices, *fill),
+            Op::Embedding { table } => Ok(self.embedding(node, &input, shape, table)),
+            Op::MatMul => {
+                let other = self.stored[&node.inputs[1]].clone();
+                self.matmul(node, &input, &other, shape)
+            }
             Op::Softmax { axis, log } => {
                 let input = self.unflattened(&input);
                 let input = self.contiguous(&input);

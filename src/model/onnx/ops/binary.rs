@@ -2,7 +2,7 @@
 
 use super::NodeContext;
 use crate::Result;
-use crate::model::onnx::constant::{BATCH, Constant};
+use crate::model::onnx::constant::{Constant, arithmetic};
 use crate::model::onnx::context::Slot;
 use crate::model::{BinaryKind, Op, Tensor};
 
@@ -109,16 +109,9 @@ fn fold(cx: &mut NodeContext<'_, '_>, kind: BinaryKind, a: Constant, b: Constant
             let mut data = Vec::with_capacity(elements);
             for i in 0..elements {
                 let (x, y) = (x[place(xs, i)], y[place(ys, i)]);
-                if x == BATCH || y == BATCH {
-                    return Err(cx.batch_in_arithmetic());
-                }
-                let result = match kind {
-                    BinaryKind::Add => x.checked_add(y),
-                    BinaryKind::Sub => x.checked_sub(y),
-                    BinaryKind::Mul => x.checked_mul(y),
-                    BinaryKind::Div => x.checked_div(y),
-                };
-                data.push(result.ok_or_else(|| cx.damaged("integer arithmetic overflows"))?);
+                let result =
+                    arithmetic(kind, x, y).ok_or_else(|| cx.damaged("integer arithmetic overflows"))?;
+                data.push(result.ok_or_else(|| cx.batch_in_arithmetic())?);
             }
             Ok(Constant::Int { shape, data })
         }

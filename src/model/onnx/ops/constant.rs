@@ -1,10 +1,10 @@
-//! Constant, ConstantOfShape, Identity, Cast, Dropout, and Shape, Gather and Slice on shapes.
+//! Constant, ConstantOfShape, Identity, Cast, Dropout, Shape.
 
 use super::NodeContext;
 use crate::Result;
-use crate::model::Tensor;
-use crate::model::onnx::constant::{BATCH, Constant};
+use crate::model::onnx::constant::{BATCH, Constant, batches, is_symbolic};
 use crate::model::onnx::context::Slot;
+use crate::model::{BinaryKind, Op, Tensor};
 
 pub(super) fn constant(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     let constant = if let Some(tensor) = cx.attribute_tensor("value") {
@@ -40,12 +40,45 @@ pub(super) fn identity(cx: &mut NodeContext<'_, '_>) -> Result<()> {
         let to = DataType(i32::try_from(cx.int("to", 1)).unwrap_or(0));
         let float = matches!(to, DataType::FLOAT | DataType::FLOAT16 | DataType::DOUBLE | DataType::BFLOAT16);
         let integer = matches!(to, DataType::INT64 | DataType::INT32);
+        let truth = to == DataType::BOOL;
         let slot = match slot {
+            Slot::Value { id, batched } if cx.context.integers.contains(&id) => {
+                let (shape, place) = (cx.shape(id), cx.batch_place(id));
+                if integer {
+                    Slot::Value { id, batched }
+                } else if float {
+                    // The same numbers, which are no integers from here on.
+                    let slot = cx.push_at(Op::Reshape, vec![id], shape, batched, place)?;
+                    if let Slot::Value { id, .. } = slot {
+                        cx.context.integers.remove(&id);
+                    }
+                    slot
+                } else if truth {
+                    let zero = || Tensor::new(&[], vec![0.0]);
+                    let is_zero = |constant| Op::BinaryConst {
+                        kind: BinaryKind::Equal,
+                        constant,
+                        constant_first: false,
+                    };
+                    let not = cx.push(is_zero(zero()), vec![id], shape.clone())?;
+                    let slot = cx.push_at(is_zero(zero()), vec![not], shape, batched, place)?;
+                    if let Slot::Value { id, .. } = slot {
+                        cx.context.integers.insert(id);
+                    }
+                    slot
+                } else {
+                    return Err(cx.unsupported(format!("it turns activations into {to}")));
+                }
+            }
+            Slot::Constant(Constant::Int { shape, data }) if truth => Slot::Constant(Constant::Int {
+                shape,
+                data: data.into_iter().map(|v| i64::from(v != 0)).collect(),
+            }),
             Slot::Value { .. } if !float => {
                 return Err(cx.unsupported(format!("it turns activations into {to}")));
             }
             Slot::Constant(Constant::Int { shape, data }) if float => {
-                if data.contains(&BATCH) {
+                if data.iter().any(|&v| is_symbolic(v)) {
                     return Err(cx.batch_in_arithmetic());
                 }
                 cx.charge(&shape)?;
@@ -73,10 +106,12 @@ pub(super) fn constant_of_shape(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     let Some(Constant::Int { data, .. }) = cx.constant(0)? else {
         return Err(cx.damaged("its shape has to be integers"));
     };
-    if data.contains(&BATCH) {
-        return Err(cx.unsupported("it makes a constant of the batch's size"));
+    let batch = data.iter().position(|&v| is_symbolic(v));
+    let length = |&size: &i64| if size == BATCH { Ok(1) } else { usize::try_from(size) };
+    if data.iter().filter(|&&size| is_symbolic(size)).count() > 1 {
+        return Err(cx.batch_in_arithmetic());
     }
-    let shape = data.iter().map(|&size| usize::try_from(size)).collect::<Result<Vec<_>, _>>();
+    let shape = data.iter().map(length).collect::<Result<Vec<_>, _>>();
     let shape = shape.map_err(|_| cx.damaged("a length is negative"))?;
     let elements = cx.charge(&shape)?;
     let value = match cx.attribute_tensor("value") {
@@ -87,16 +122,17 @@ pub(super) fn constant_of_shape(cx: &mut NodeContext<'_, '_>) -> Result<()> {
         return Err(cx.damaged("its value has to be a single number"));
     }
     let made = value.picked(shape, std::iter::repeat_n(0, elements));
-    cx.set(Slot::Constant(made));
+    let slot = match batch {
+        Some(axis) => cx.materialised(made, Some(axis))?,
+        None => Slot::Constant(made),
+    };
+    cx.set(slot);
     Ok(())
 }
 
 pub(super) fn shape(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     let mut sizes: Vec<i64> = match cx.slot(0)? {
-        Slot::Value { id, batched } => {
-            let batch = batched.then_some(BATCH);
-            batch.into_iter().chain(cx.shape(id).into_iter().map(|size| size as i64)).collect()
-        }
+        Slot::Value { id, batched } => cx.dims(id, batched),
         Slot::Constant(constant) => constant.shape().iter().map(|&size| size as i64).collect(),
         Slot::Lazy(_) => return Err(cx.damaged("an input has no value")),
     };
@@ -108,52 +144,16 @@ pub(super) fn shape(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     Ok(())
 }
 
-/// Gather along axis 0 of a constant.
-pub(super) fn gather(cx: &mut NodeContext<'_, '_>) -> Result<()> {
-    let (Slot::Constant(data), Some(Constant::Int { shape: indices_shape, data: indices })) =
-        (cx.slot(0)?, cx.constant(1)?)
-    else {
-        return Err(cx.unsupported("it gathers from an activation"));
-    };
-    if cx.int("axis", 0) != 0 || data.shape().is_empty() {
-        return Err(cx.unsupported("it gathers along another axis than the first"));
-    }
-    let length = data.shape()[0] as i64;
-    let inner: usize = data.shape()[1..].iter().product();
-    let shape: Vec<usize> = indices_shape.iter().chain(&data.shape()[1..]).copied().collect();
-    cx.charge(&shape)?;
-    let mut places = Vec::new();
-    for index in indices {
-        let at = if index < 0 { index + length } else { index };
-        if !(0..length).contains(&at) {
-            return Err(cx.damaged(format!("index {index} is outside {length} elements")));
+/// The number of elements; the batch may be a factor.
+pub(super) fn size(cx: &mut NodeContext<'_, '_>) -> Result<()> {
+    let count = match cx.slot(0)? {
+        Slot::Value { id, batched } => {
+            let own: usize = cx.shape(id).iter().product();
+            if batched { batches(own) } else { own as i64 }
         }
-        places.extend((0..inner).map(|k| at as usize * inner + k));
-    }
-    let gathered = data.picked(shape, places.into_iter());
-    cx.set(Slot::Constant(gathered));
-    Ok(())
-}
-
-/// Slice of a vector of integers (a shape).
-pub(super) fn slice(cx: &mut NodeContext<'_, '_>) -> Result<()> {
-    let Slot::Constant(Constant::Int { shape, data }) = cx.slot(0)? else {
-        return Err(cx.unsupported("it slices an activation"));
+        Slot::Constant(constant) => constant.len() as i64,
+        Slot::Lazy(_) => return Err(cx.damaged("an input has no value")),
     };
-    if shape.len() != 1 {
-        return Err(cx.unsupported("it slices a constant that is no vector"));
-    }
-    let starts = cx.ints_or_input("starts", 1)?.unwrap_or_default();
-    let ends = cx.ints_or_input("ends", 2)?.unwrap_or_default();
-    let axes = cx.ints_or_input("axes", 3)?.unwrap_or_else(|| vec![0]);
-    let steps = if cx.given(4) { cx.ints_or_input("steps", 4)?.unwrap_or_default() } else { vec![1] };
-    let ([start], [end], [0 | -1], [1]) = (&starts[..], &ends[..], &axes[..], &steps[..]) else {
-        return Err(cx.unsupported("it slices with a step, or along several axes"));
-    };
-    let length = data.len() as i64;
-    let clamp = |at: i64| (if at < 0 { at.saturating_add(length) } else { at }).clamp(0, length) as usize;
-    let (start, end) = (clamp(*start), clamp(*end));
-    let part = if start < end { data[start..end].to_vec() } else { Vec::new() };
-    cx.set(Slot::Constant(Constant::ints(part)));
+    cx.set(Slot::Constant(Constant::Int { shape: vec![], data: vec![count] }));
     Ok(())
 }

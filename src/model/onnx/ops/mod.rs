@@ -2,13 +2,16 @@
 
 mod activation;
 mod binary;
+mod choose;
 mod concat;
 mod constant;
 mod conv;
+mod einsum;
 mod linear;
 mod normalization;
 mod pool;
 mod reduce;
+mod select;
 mod shape;
 mod softmax;
 
@@ -16,6 +19,8 @@ use rten_onnx::onnx::NodeProto;
 
 use super::context::{Context, NodeContext};
 use crate::{Error, Result};
+
+pub(super) use shape::resolve_plain;
 
 type Importer = fn(&mut NodeContext<'_, '_>) -> Result<()>;
 
@@ -25,42 +30,79 @@ type Entry = (&'static str, Importer, &'static str);
 /// Every operator of the main domain that the importer knows, in alphabetical order.
 const OPERATORS: &[Entry] = &[
     ("Add", binary::import, "two activations or an activation and a constant, broadcasting"),
+    ("And", choose::logic, "truth values, broadcasting"),
     ("AveragePool", pool::average, "1-D and 2-D; ceil_mode, count_include_pad, auto_pad, dilations"),
     ("BatchNormalization", normalization::batch, "inference, constant statistics"),
-    ("Cast", constant::identity, "between floating-point types; integer constants"),
+    (
+        "Cast",
+        constant::identity,
+        "between floating-point types; of integers and truth values; to integers only of integers",
+    ),
     ("Clip", activation::clip, "bounds as attributes or constant inputs"),
-    ("Concat", concat::import, "activations along any axis but the batch; constants"),
+    ("Concat", concat::import, "along any axis but the batch; activations, constants, both"),
     ("Constant", constant::constant, "tensor, float(s), int(s)"),
-    ("ConstantOfShape", constant::constant_of_shape, "constant shape"),
+    ("ConstantOfShape", constant::constant_of_shape, "constant shape, the batch among it"),
     ("Conv", conv::import, "1-D and 2-D; any stride, pad, dilation, groups, auto_pad"),
     ("Div", binary::import, "two activations or an activation and a constant, broadcasting"),
     ("Dropout", constant::identity, "inference"),
-    ("Flatten", shape::flatten, "axis 1"),
-    ("Gather", constant::gather, "constants and shapes"),
-    ("Gemm", linear::gemm, "constant B; alpha, beta, transB"),
+    ("Einsum", einsum::import, "products of two operands, no letter summed by itself"),
+    ("Equal", choose::compare, "activations and constants, broadcasting; shapes"),
+    ("Expand", select::expand, "any axis; over the batch constants only"),
+    ("Flatten", shape::flatten, "all; the batch may merge with other axes"),
+    (
+        "Gather",
+        select::gather,
+        "constant indices along any axis but the batch; rows of a constant table by token ids",
+    ),
+    (
+        "Gemm",
+        linear::gemm,
+        "constant B, or constant A; alpha, beta, transA, transB; any C that is the same for every sample",
+    ),
     ("GlobalAveragePool", pool::global_average, "any number of space axes"),
     ("GlobalMaxPool", pool::global_max, "any number of space axes"),
+    ("Greater", choose::compare, "activations and constants, broadcasting; shapes"),
+    ("GreaterOrEqual", choose::compare, "activations and constants, broadcasting; shapes"),
     ("Identity", constant::identity, "all"),
     ("LeakyRelu", activation::leaky_relu, "all"),
+    ("Less", choose::compare, "activations and constants, broadcasting; shapes"),
+    ("LessOrEqual", choose::compare, "activations and constants, broadcasting; shapes"),
     ("LogSoftmax", softmax::import, "any axis but the batch"),
-    ("MatMul", linear::matmul, "constant second operand of two axes"),
+    (
+        "MatMul",
+        linear::matmul,
+        "an activation and a constant on either side, or two activations, broadcasting; the batch among the leading axes",
+    ),
     ("MaxPool", pool::max, "1-D and 2-D; ceil_mode, auto_pad, dilations"),
+    ("Mod", choose::modulo, "integer constants"),
     ("Mul", binary::import, "two activations or an activation and a constant, broadcasting"),
+    ("Not", choose::not, "truth values"),
+    ("Or", choose::logic, "truth values, broadcasting"),
+    ("Pad", select::pad, "constant, edge, reflect, wrap; any axis but the batch; pads below 0 crop"),
+    ("Range", choose::range, "constants"),
     ("ReduceMax", reduce::import, "any axes but the batch"),
     ("ReduceMean", reduce::import, "any axes but the batch"),
     ("ReduceMin", reduce::import, "any axes but the batch"),
     ("ReduceSum", reduce::import, "any axes but the batch"),
     ("Relu", activation::relu, "all"),
-    ("Reshape", shape::reshape, "constant shape; the batch stays axis 0"),
+    (
+        "Reshape",
+        shape::reshape,
+        "constant shape; the batch may move, merge with neighbours and split off again",
+    ),
     ("Shape", constant::shape, "all"),
     ("Sigmoid", activation::sigmoid, "all"),
-    ("Slice", constant::slice, "constants and shapes"),
+    ("Size", constant::size, "all"),
+    ("Slice", select::slice, "all axes but the batch; any step"),
     ("Softmax", softmax::import, "any axis but the batch"),
-    ("Squeeze", shape::squeeze, "any axis but the batch"),
+    ("Split", select::split, "any axis but the batch; equal parts or sizes"),
+    ("Squeeze", shape::squeeze, "any axis; the batch where it is fixed to 1"),
     ("Sub", binary::import, "two activations or an activation and a constant, broadcasting"),
     ("Tanh", activation::tanh, "all"),
-    ("Transpose", shape::transpose, "the batch stays axis 0"),
-    ("Unsqueeze", shape::unsqueeze, "any axis but the batch"),
+    ("Tile", select::tile, "any axis; over the batch constants only"),
+    ("Transpose", shape::transpose, "all; the batch may move"),
+    ("Unsqueeze", shape::unsqueeze, "any axis"),
+    ("Where", choose::choose, "activations and constants, broadcasting; shapes"),
 ];
 
 /// Name and supported form of every operator that the importer knows.
@@ -95,7 +137,10 @@ fn find(node: &NodeProto) -> Option<&'static Entry> {
 pub(super) fn import<'a>(context: &mut Context<'a>, node: &'a NodeProto) -> Result<()> {
     let mut cx = NodeContext::new(context, node);
     match find(node) {
-        Some((_, importer, _)) => importer(&mut cx),
+        Some((_, importer, _)) => {
+            super::batch::prepare(&mut cx)?;
+            importer(&mut cx)
+        }
         None => Err(Error::unsupported(
             format!("operator {} is not supported", cx.op),
             format!("node {}", title(node, cx.opset())),

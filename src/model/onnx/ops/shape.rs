@@ -1,26 +1,44 @@
-//! Flatten, Reshape, Squeeze, Unsqueeze, Transpose.
+//! Flatten, Reshape, Squeeze, Unsqueeze, Transpose: the batch may move and merge with other axes.
 
 use super::NodeContext;
 use crate::Result;
 use crate::model::Op;
-use crate::model::onnx::constant::{BATCH, Constant, elements};
+use crate::model::onnx::batch::BatchPlace;
+use crate::model::onnx::constant::{Constant, batches, elements, is_symbolic, multiple};
 use crate::model::onnx::context::Slot;
 
 pub(super) fn flatten(cx: &mut NodeContext<'_, '_>) -> Result<()> {
-    let (id, batched) = cx.value(0)?;
-    let shape = cx.shape(id);
     let axis = cx.int("axis", 1);
-    let rank = cx.rank(id, batched) as i64;
-    let axis = if axis < 0 { axis + rank } else { axis };
-    if !(0..=rank).contains(&axis) {
-        return Err(cx.damaged(format!("axis {axis} is outside a shape of {rank} axes")));
-    }
-    let output = match (batched, axis as usize) {
-        (true, 1) => vec![shape.iter().product()],
-        (true, _) => return Err(cx.unsupported("it joins the batch with another axis")),
-        (false, axis) => vec![shape[..axis].iter().product(), shape[axis..].iter().product()],
+    let cut = |cx: &NodeContext<'_, '_>, rank: usize| {
+        let counted = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
+        match usize::try_from(counted) {
+            Ok(counted) if counted <= rank => Ok(counted),
+            _ => Err(cx.damaged(format!("axis {axis} is outside a shape of {rank} axes"))),
+        }
     };
-    cx.emit(Op::Reshape, vec![id], output, batched)
+    match cx.slot(0)? {
+        Slot::Constant(constant) => {
+            let (ahead, behind) = constant.shape().split_at(cut(cx, constant.shape().len())?);
+            let shape = vec![ahead.iter().product(), behind.iter().product()];
+            cx.set(Slot::Constant(constant.reshaped(shape)));
+            Ok(())
+        }
+        Slot::Value { id, batched } => {
+            let dims = cx.dims(id, batched);
+            let (ahead, behind) = dims.split_at(cut(cx, dims.len())?);
+            let target = [joined(ahead), joined(behind)];
+            let flat = cx.reshape_to(id, batched, &target)?;
+            cx.set(flat);
+            Ok(())
+        }
+        Slot::Lazy(_) => Err(cx.damaged("an input has no value")),
+    }
+}
+
+/// The product of lengths, of which one may be a multiple of the batch.
+pub(super) fn joined(dims: &[i64]) -> i64 {
+    let product = dims.iter().map(|&size| multiple(size).unwrap_or(size as usize)).product();
+    if dims.iter().any(|&size| is_symbolic(size)) { batches(product) } else { product as i64 }
 }
 
 pub(super) fn reshape(cx: &mut NodeContext<'_, '_>) -> Result<()> {
@@ -40,38 +58,35 @@ pub(super) fn reshape(cx: &mut NodeContext<'_, '_>) -> Result<()> {
             Ok(())
         }
         Slot::Value { id, batched } => {
-            let shape = cx.shape(id);
-            let len = shape.iter().product();
-            let before: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
-            if !batched {
-                let output = resolve(cx, &target, &before, len, zero_is_zero)?;
-                return cx.emit(Op::Reshape, vec![id], output, batched);
-            }
-            // The batch has to stay axis 0: written as the batch symbol, as "copy" or as the declared batch
-            // with the rest accounting for one sample, or as "whatever is left".
-            let Some((&first, rest)) = target.split_first() else {
-                return Err(cx.unsupported("it removes the batch axis"));
+            let dims = cx.dims(id, batched);
+            let copied = |(axis, size): (usize, i64)| match size {
+                0 if !zero_is_zero => {
+                    dims.get(axis).copied().ok_or_else(|| cx.damaged("it copies an axis that is not there"))
+                }
+                size if size < -1 && !is_symbolic(size) => {
+                    Err(cx.damaged(format!("its shape {target:?} is negative")))
+                }
+                size => Ok(size),
             };
-            if rest.contains(&BATCH) {
-                return Err(cx.unsupported("it moves the batch axis"));
+            let target = target.iter().copied().enumerate().map(copied).collect::<Result<Vec<_>>>()?;
+            if target.iter().filter(|&&size| size == -1).count() > 1 {
+                return Err(cx.damaged(format!("its shape {target:?} is negative")));
             }
-            // A network traced with one sample may have that one written into its shapes.
-            let declared = cx.context.declared_batch.unwrap_or(1) as i64;
-            let keeps = first == BATCH || (first == 0 && !zero_is_zero) || first == -1 || first == declared;
-            if !keeps {
-                return Err(cx.unsupported(format!("it gives the batch axis the length {first}")));
-            }
-            // A 0 copies the axis of the same place, which is one further to the left without the batch.
-            let output = resolve(cx, rest, &before, len, zero_is_zero).map_err(|error| match first {
-                -1 => cx.unsupported(format!(
-                    "it may join the batch with other axes: {shape:?} becomes {rest:?}"
-                )),
-                _ => error,
-            })?;
-            cx.emit(Op::Reshape, vec![id], output, batched)
+            let reshaped = cx.reshape_to(id, batched, &target)?;
+            cx.set(reshaped);
+            Ok(())
         }
         Slot::Lazy(_) => Err(cx.damaged("an input has no value")),
     }
+}
+
+/// The shape that `target` asks for, of a value without a batch.
+pub(in crate::model::onnx) fn resolve_plain(
+    cx: &NodeContext<'_, '_>,
+    id: usize,
+    target: &[i64],
+) -> Result<Vec<usize>> {
+    resolve(cx, target, &[], cx.shape(id).iter().product(), true)
 }
 
 /// Works out 0 (copy) and −1 (whatever is left) of a target shape.
@@ -93,7 +108,7 @@ fn resolve(
                 open = Some(axis);
                 1
             }
-            BATCH => return Err(cx.unsupported("it moves the batch axis")),
+            size if is_symbolic(size) => return Err(cx.batch_in_arithmetic()),
             size => size,
         };
         shape.push(
@@ -134,24 +149,39 @@ pub(super) fn squeeze(cx: &mut NodeContext<'_, '_>) -> Result<()> {
             Ok(())
         }
         Slot::Value { id, batched } => {
-            let shape = cx.shape(id);
+            let mut dims = cx.dims(id, batched);
             let drop: Vec<usize> = match axes {
-                Some(axes) => axes.iter().map(|&axis| cx.axis(axis, id, batched)).collect::<Result<_>>()?,
-                // All axes of length 1: the batch among them if it is fixed to 1.
-                None if batched && cx.context.declared_batch == Some(1) => {
-                    return Err(cx.unsupported("it removes the batch axis"));
-                }
-                None => (0..shape.len()).filter(|&axis| shape[axis] == 1).collect(),
+                Some(axes) => axes.iter().map(|&axis| cx.counted(axis, dims.len())).collect::<Result<_>>()?,
+                None => (0..dims.len()).filter(|&axis| dims[axis] == 1).collect(),
             };
-            if drop.iter().any(|&axis| shape[axis] != 1) {
-                return Err(cx.damaged("it removes an axis longer than 1"));
+            let one = cx.context.declared_batch == Some(1);
+            if axes_are_all(cx) && one && dims.contains(&batches(1)) {
+                return Err(cx.unsupported("it removes the batch axis"));
             }
-            let output =
-                (0..shape.len()).filter(|axis| !drop.contains(axis)).map(|axis| shape[axis]).collect();
-            cx.emit(Op::Reshape, vec![id], output, batched)
+            if let Some(&axis) =
+                drop.iter().find(|&&axis| dims[axis] != 1 && !(one && dims[axis] == batches(1)))
+            {
+                return Err(match is_symbolic(dims[axis]) {
+                    true => cx.unsupported("it removes the batch axis"),
+                    false => cx.damaged("it removes an axis longer than 1"),
+                });
+            }
+            let mut axis = 0;
+            dims.retain(|_| {
+                axis += 1;
+                !drop.contains(&(axis - 1))
+            });
+            let squeezed = cx.reshape_to(id, batched, &dims)?;
+            cx.set(squeezed);
+            Ok(())
         }
         Slot::Lazy(_) => Err(cx.damaged("an input has no value")),
     }
+}
+
+/// Whether a Squeeze names no axes: then all of length 1 go, the batch among them where it is fixed to 1.
+fn axes_are_all(cx: &NodeContext<'_, '_>) -> bool {
+    !cx.has("axes") && !cx.given(1)
 }
 
 pub(super) fn unsqueeze(cx: &mut NodeContext<'_, '_>) -> Result<()> {
@@ -178,12 +208,11 @@ pub(super) fn unsqueeze(cx: &mut NodeContext<'_, '_>) -> Result<()> {
             Ok(())
         }
         Slot::Value { id, batched } => {
-            if batched && places.first() == Some(&0) {
-                return Err(cx.unsupported("it puts an axis before the batch"));
-            }
-            let mut shape = cx.shape(id);
-            places.iter().for_each(|&axis| shape.insert(axis as usize - usize::from(batched), 1));
-            cx.emit(Op::Reshape, vec![id], shape, batched)
+            let mut dims = cx.dims(id, batched);
+            places.iter().for_each(|&axis| dims.insert(axis as usize, 1));
+            let unsqueezed = cx.reshape_to(id, batched, &dims)?;
+            cx.set(unsqueezed);
+            Ok(())
         }
         Slot::Lazy(_) => Err(cx.damaged("an input has no value")),
     }
@@ -192,41 +221,65 @@ pub(super) fn unsqueeze(cx: &mut NodeContext<'_, '_>) -> Result<()> {
 pub(super) fn transpose(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     match cx.slot(0)? {
         Slot::Constant(constant) => {
-            let shape = constant.shape().to_vec();
-            let perm = permutation(cx, shape.len())?;
-            cx.charge(&shape)?;
-            let output: Vec<usize> = perm.iter().map(|&axis| shape[axis]).collect();
-            let mut strides = vec![1; shape.len()];
-            for axis in (1..shape.len()).rev() {
-                strides[axis - 1] = strides[axis] * shape[axis];
-            }
-            let places = (0..constant.len()).map(|flat| {
-                let mut rest = flat;
-                let mut at = 0;
-                for (axis, &from) in perm.iter().enumerate().rev() {
-                    at += rest % output[axis] * strides[from];
-                    rest /= output[axis];
-                }
-                at
-            });
-            let moved = constant.picked(output.clone(), places.collect::<Vec<_>>().into_iter());
+            let perm = permutation(cx, constant.shape().len())?;
+            let moved = transposed_constant(cx, constant, &perm)?;
             cx.set(Slot::Constant(moved));
             Ok(())
         }
         Slot::Value { id, batched } => {
-            let mut perm = permutation(cx, cx.rank(id, batched))?;
-            if batched {
-                if perm.first() != Some(&0) {
-                    return Err(cx.unsupported("it moves the batch axis"));
-                }
-                perm = perm[1..].iter().map(|&axis| axis - 1).collect();
-            }
-            let shape = cx.shape(id);
-            let output = perm.iter().map(|&axis| shape[axis]).collect();
-            cx.emit(Op::Transpose { perm }, vec![id], output, batched)
+            let perm = permutation(cx, cx.rank(id, batched))?;
+            let moved = transposed(cx, id, batched, &perm)?;
+            cx.set(moved);
+            Ok(())
         }
         Slot::Lazy(_) => Err(cx.damaged("an input has no value")),
     }
+}
+
+/// The value with axis `perm[i]` of the file as axis `i`.
+pub(super) fn transposed<'a>(
+    cx: &mut NodeContext<'a, '_>,
+    id: usize,
+    batched: bool,
+    perm: &[usize],
+) -> Result<Slot<'a>> {
+    let (own, place) = match batched {
+        // The axes of the value that each axis of the file holds.
+        true => {
+            let place = cx.batch_place(id);
+            let axis = perm.iter().position(|&axis| axis == place.axis).unwrap_or(0);
+            (perm.iter().flat_map(|&axis| place.axes(axis)).collect(), BatchPlace { axis, ..place })
+        }
+        false => (perm.to_vec(), BatchPlace::FIRST),
+    };
+    let shape = cx.shape(id);
+    let output = own.iter().map(|&axis| shape[axis]).collect();
+    cx.push_at(Op::Transpose { perm: own }, vec![id], output, batched, place)
+}
+
+/// The constant with axis `perm[i]` as axis `i`.
+pub(super) fn transposed_constant(
+    cx: &mut NodeContext<'_, '_>,
+    constant: Constant,
+    perm: &[usize],
+) -> Result<Constant> {
+    let shape = constant.shape().to_vec();
+    cx.charge(&shape)?;
+    let output: Vec<usize> = perm.iter().map(|&axis| shape[axis]).collect();
+    let mut strides = vec![1; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis];
+    }
+    let places = (0..constant.len()).map(|flat| {
+        let mut rest = flat;
+        let mut at = 0;
+        for (axis, &from) in perm.iter().enumerate().rev() {
+            at += rest % output[axis] * strides[from];
+            rest /= output[axis];
+        }
+        at
+    });
+    Ok(constant.picked(output.clone(), places))
 }
 
 /// The attribute `perm` (all axes reversed by default), checked.

@@ -1,0 +1,160 @@
+//! Networks whose batch axis moves, merges and comes back, or whose input is token ids, as PyTorch's two exporters write
+//! them, against ONNX Runtime: `tests/fixtures/movement/record.py` makes networks and answers.
+
+#[allow(dead_code, reason = "shared with other test files")]
+#[path = "common/gpu.rs"]
+mod gpu;
+#[path = "common/reference.rs"]
+mod reference;
+
+use std::path::{Path, PathBuf};
+
+use gpu::gpu;
+use reference::run_reference;
+use whybox::device::RunOptions;
+use whybox::model::Model;
+use whybox::perturb::Rows;
+use whybox::{Device, Error};
+
+/// How far a network's numbers may be from ONNX Runtime's, in units of the largest.
+const NETWORK: f32 = 1e-4;
+
+/// Networks in the folder: fewer would mean that some were lost.
+const NETWORKS: usize = 55;
+
+/// Networks with operators that are still refused (LayerNormalization, Pow, and Sqrt of a constant).
+const REFUSED: &[&str] = &["encoder.", "vit.", "vit_plain.ts", "attention_first.ts", "attention_second.ts"];
+
+struct Case {
+    name: String,
+    model: Model,
+    x: Vec<f32>,
+    y: Vec<f32>,
+    rows: usize,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/movement")
+}
+
+/// Shape and numbers of an array in an .npz file.
+fn array(path: &Path, name: &str) -> (Vec<u64>, Vec<f32>) {
+    let file = std::fs::File::open(path).expect("every network has answers");
+    let mut archive = zip::ZipArchive::new(file).expect("an archive");
+    let entry = archive.by_name(&format!("{name}.npy")).expect("an array");
+    let array = npyz::NpyFile::new(entry).expect("an array");
+    (array.shape().to_vec(), array.into_vec().expect("float32"))
+}
+
+impl Case {
+    fn load(path: &Path) -> Result<Self, String> {
+        let name = path.file_stem().expect("a file").to_string_lossy().into_owned();
+        let model = Model::from_onnx(path).map_err(|error| format!("{name}: {error}"))?;
+        let network = name.split('.').next().unwrap_or(&name);
+        let answers = path.with_file_name(format!("{network}.npz"));
+        let ((shape, x), (_, y)) = (array(&answers, "x"), array(&answers, "y"));
+        Ok(Case { name, model, x, y, rows: shape[0] as usize })
+    }
+}
+
+/// Runs `check` on every network and reports all that fail.
+fn each(check: impl Fn(&Case) -> Result<(), String>) {
+    let entries = std::fs::read_dir(folder())
+        .expect("the fixtures are there")
+        .map(|entry| entry.expect("a file").path());
+    let mut paths: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|end| end == "onnx")).collect();
+    paths.sort();
+    assert!(paths.len() >= NETWORKS, "{} networks are there", paths.len());
+    let refused = |path: &&PathBuf| {
+        let name = path.file_name().expect("a file").to_string_lossy();
+        REFUSED.iter().any(|start| name.starts_with(start))
+    };
+    let failures: Vec<String> = paths
+        .iter()
+        .filter(|path| !refused(path))
+        .filter_map(|path| {
+            Case::load(path).and_then(|case| check(&case).map_err(|e| format!("{}: {e}", case.name))).err()
+        })
+        .collect();
+    assert!(failures.is_empty(), "{} of {} fail:\n{}", failures.len(), paths.len(), failures.join("\n"));
+}
+
+/// Says where two answers are furthest apart, if that is too far.
+fn compare(expected: &[f32], found: &[f32]) -> Result<(), String> {
+    if expected.len() != found.len() {
+        return Err(format!("{} numbers instead of {}", found.len(), expected.len()));
+    }
+    let largest = expected.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+    // A NaN is not near.
+    let near = |(e, f): (&f32, &f32)| (e - f).abs() <= NETWORK * largest;
+    match expected.iter().zip(found).position(|pair| !near(pair)) {
+        None => Ok(()),
+        Some(at) => {
+            Err(format!("element {at}: {} instead of {} (largest {largest})", found[at], expected[at]))
+        }
+    }
+}
+
+#[test]
+fn plans_mean_what_onnx_runtime_computes() {
+    each(|case| {
+        let plan = whybox::plan::Plan::new(&case.model).map_err(|error| error.to_string())?;
+        let mut stored = vec![0.0; case.x.len()];
+        let len = plan.input_layout.len();
+        for (sample, stored) in case.x.chunks_exact(len).zip(stored.chunks_exact_mut(len)) {
+            plan.input_layout.store(sample, stored);
+        }
+        compare(&case.y, &run_reference(&plan, &stored, case.rows))
+    });
+}
+
+fn check_on(device: &Device, case: &Case) -> Result<(), String> {
+    let network = device.load(&case.model).map_err(|error| format!("it does not load: {error}"))?;
+    let rows = Rows::new(&case.x, network.input().len()).map_err(|error| error.to_string())?;
+    let found = network.responses(&rows, &RunOptions::default()).map_err(|error| error.to_string())?;
+    compare(&case.y, found.as_slice().expect("a fresh array"))
+}
+
+#[test]
+fn cpu_agrees_with_onnx_runtime() {
+    let device = Device::cpu();
+    each(|case| check_on(&device, case));
+}
+
+#[test]
+fn gpu_agrees_with_onnx_runtime() {
+    let Some(device) = gpu() else { return };
+    each(|case| check_on(&device, case));
+}
+
+/// The comparison can fail: answers a thousandth off, two samples swapped, one number short.
+#[test]
+fn wrong_answers_are_found_out() {
+    each(|case| {
+        let off: Vec<f32> = case.y.iter().map(|x| x * 1.001).collect();
+        let mut swapped = case.y.clone();
+        swapped.rotate_left(case.y.len() / case.rows);
+        for (what, wrong) in [("off", &off[..]), ("swapped", &swapped), ("short", &case.y[1..])] {
+            if compare(&case.y, wrong).is_ok() {
+                return Err(format!("answers that are {what} pass"));
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn ids_outside_the_table_are_refused() {
+    let model = Model::from_onnx(folder().join("text_cnn.dynamo20.onnx")).expect("a text network");
+    let network = Device::cpu().load(&model).expect("it runs");
+    assert_eq!(network.input().vocabulary, Some(11));
+    for wrong in [11.0, -1.0, 0.5, f32::NAN, 1e30] {
+        let mut ids = vec![1.0; 2 * network.input().len()];
+        ids[9] = wrong;
+        let rows = Rows::new(&ids, network.input().len()).expect("whole rows");
+        let error = network.responses(&rows, &RunOptions::default()).expect_err("no such id");
+        assert!(matches!(error, Error::Parameter(_)), "{error}");
+        assert!(error.to_string().contains("row 1, element 2"), "{error}");
+    }
+}
