@@ -12,7 +12,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-tests=(gpu_kernels gpu_runs gpu_selector)
+tests=(gpu_kernels gpu_runs gpu_selector families_full)
 benchmark=forward
 
 # Builds the given targets and prints "name path" for each binary.
@@ -59,6 +59,8 @@ if ! grep 'AdapterInfo' <<<"$adapters" | grep -qv 'kind: Software'; then
 fi
 "$folder/gpu_kernels"
 "$folder/gpu_runs"
+# The full-size networks that scripts/families.py wrote, where WHYBOX_FAMILIES names their folder.
+"$folder/families_full" --ignored --nocapture full_networks_agree_on_the_gpu
 if [ -z "${WHYBOX_SKIP_BENCHMARK:-}" ]; then
     "$folder/gpu_selector" --ignored --nocapture
     if [ -x "$folder/$benchmark" ]; then

@@ -242,6 +242,17 @@ fn inspect_shows_the_folded_graph() {
         assert!(text.contains(word), "{word:?} is missing in:\n{text}");
     }
     assert_error(&whybox(folder.path(), &["inspect", "missing.onnx"]), 1, &["missing.onnx"]);
+    // The samples of a chunk are what the engine takes: fewer under a smaller cap.
+    let chunk = |memory: &str| {
+        let arguments = ["inspect", &network(), "--json", "--device", "cpu", "--memory", memory];
+        let text = assert_good(&whybox(folder.path(), &arguments));
+        let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert!(document["parameters"].as_u64().is_some_and(|count| count > 10_000), "{text}");
+        assert!(document["steps"].as_array().is_some_and(|steps| steps.len() > 5), "{text}");
+        document["samples_per_chunk"].as_u64().expect("a number")
+    };
+    let (small, large) = (chunk("8MiB"), chunk("1GiB"));
+    assert!(0 < small && small < large, "{small} and {large}");
 }
 
 #[test]

@@ -96,9 +96,11 @@ impl Draws {
 }
 
 fn valid_files() -> Vec<(PathBuf, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/onnx");
-    let entries =
-        std::fs::read_dir(folder).expect("the fixtures are there").map(|entry| entry.expect("a file").path());
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let entries = ["onnx", "families"].into_iter().flat_map(|folder| {
+        let entries = std::fs::read_dir(fixtures.join(folder)).expect("the fixtures are there");
+        entries.map(|entry| entry.expect("a file").path())
+    });
     let mut paths: Vec<_> =
         entries.filter(|path| path.extension().is_some_and(|end| end == "onnx")).collect();
     paths.sort();

@@ -26,10 +26,13 @@ fn page() -> String {
 #[test]
 fn the_page_is_up_to_date() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operators.md");
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&path, page()).expect("the page can be written");
-    }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
+    // What follows is tests/conformance.rs's.
+    let (written, rest) = written.split_at(written.find("\n## Conformance").unwrap_or(written.len()));
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, page() + rest).expect("the page can be written");
+        return;
+    }
     assert!(written == page(), "docs/operators.md is out of date: {UPDATE}");
 }
 

@@ -41,4 +41,10 @@ pub(crate) trait Engine: Send + Sync {
         options: &RunOptions,
         sink: &mut Sink<'_>,
     ) -> Result<RunReport>;
+
+    /// Samples in a chunk of a run of `rows` samples.
+    ///
+    /// # Errors
+    /// `Error::Limits` if a sample does not fit under the cap.
+    fn chunk_rows(&self, rows: usize, options: &RunOptions) -> Result<usize>;
 }

@@ -133,6 +133,15 @@ impl Network {
         self.engine.run(expander.as_ref(), perturbation.rows(), options, sink)
     }
 
+    /// Samples that go through the network at once in a run of `rows` samples under the options' memory cap. (A GPU that
+    /// runs out of memory takes fewer.)
+    ///
+    /// # Errors
+    /// [`Error::Limits`] if one sample exceeds the memory cap.
+    pub fn chunk_rows(&self, rows: usize, options: &RunOptions) -> Result<usize> {
+        self.engine.chunk_rows(rows, options)
+    }
+
     /// Evaluates every row of a perturbation: `[rows, outputs]`.
     ///
     /// # Errors

@@ -170,6 +170,35 @@ impl Builder {
         Ok(self.push(name, op, shape))
     }
 
+    /// Batch normalisation in inference over the first axis: `weight · (x − mean) / √(variance + epsilon) + bias`.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the sizes do not agree.
+    pub fn batch_norm(
+        self,
+        weight: &[f32],
+        bias: &[f32],
+        mean: &[f32],
+        variance: &[f32],
+        epsilon: f32,
+    ) -> Result<Self> {
+        let name = self.next_name("batch_norm");
+        let channels = self.shape().first().copied().unwrap_or(0);
+        for (what, found) in [("weight", weight), ("shift", bias), ("mean", mean), ("variance", variance)] {
+            expect_len(&name, what, found.len(), channels)?;
+        }
+        let scale: Vec<f64> = weight
+            .iter()
+            .zip(variance)
+            .map(|(&w, &v)| f64::from(w) / (f64::from(v) + f64::from(epsilon)).sqrt())
+            .collect();
+        let shift =
+            bias.iter().zip(mean).zip(&scale).map(|((&b, &m), s)| (f64::from(b) - f64::from(m) * s) as f32);
+        let shift: Vec<f32> = shift.collect();
+        let scale: Vec<f32> = scale.iter().map(|&s| s as f32).collect();
+        self.affine(&scale, &shift)
+    }
+
     /// Adds a value kept before (of the same shape).
     ///
     /// # Errors
@@ -178,15 +207,89 @@ impl Builder {
         clippy::should_implement_trait,
         reason = "the layer's name; `+` on builders would say something else"
     )]
-    pub fn add(mut self, other: ValueId) -> Result<Self> {
+    pub fn add(self, other: ValueId) -> Result<Self> {
+        self.binary(BinaryKind::Add, other)
+    }
+
+    /// A function of the current value and one kept before (second operand); of the same rank, axes of length 1
+    /// broadcast: a gate `[C, 1, 1]` times a picture `[C, H, W]`.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the shapes do not broadcast.
+    pub fn binary(mut self, kind: BinaryKind, other: ValueId) -> Result<Self> {
         self.check(other)?;
-        let name = self.next_name("add");
-        let shape = self.shape().to_vec();
-        if self.graph.values[other].shape != shape {
-            return Err(wrong(&name, format!("{shape:?} and {:?} differ", self.graph.values[other].shape)));
-        }
-        self.current = self.graph.append(name, Op::Binary(BinaryKind::Add), vec![self.current, other], shape);
+        let name = self.next_name(&kind.name().to_lowercase());
+        let shape = broadcast(self.shape(), &self.graph.values[other].shape).ok_or_else(|| {
+            wrong(&name, format!("{:?} and {:?} differ", self.shape(), self.graph.values[other].shape))
+        })?;
+        self.current = self.graph.append(name, Op::Binary(kind), vec![self.current, other], shape);
         Ok(self)
+    }
+
+    /// A function of the current value (first operand) and a constant, with NumPy broadcasting.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the constant would widen the value or does not fit it.
+    pub fn binary_const(self, kind: BinaryKind, constant: &Tensor) -> Result<Self> {
+        let name = self.next_name(&kind.name().to_lowercase());
+        let shape = self.shape().to_vec();
+        let mut aligned = vec![1; shape.len().saturating_sub(constant.shape.len())];
+        aligned.extend_from_slice(&constant.shape);
+        if broadcast(&shape, &aligned).is_none_or(|wide| wide != shape) {
+            return Err(wrong(&name, format!("a constant of {:?} does not fit {shape:?}", constant.shape)));
+        }
+        let op = Op::BinaryConst { kind, constant: constant.clone(), constant_first: false };
+        Ok(self.push(name, op, shape))
+    }
+
+    /// Mean, sum, largest or smallest element over ascending `axes`, which go away, or stay with length 1 if `keep`.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if an axis does not exist or the axes are not in ascending order.
+    pub fn reduce(self, kind: ReduceKind, axes: &[usize], keep: bool) -> Result<Self> {
+        let name = self.next_name("reduce");
+        let ascending = axes.windows(2).all(|pair| pair[0] < pair[1]);
+        if axes.is_empty() || !ascending || axes.iter().any(|&axis| axis >= self.shape().len()) {
+            return Err(wrong(&name, format!("axes {axes:?} are not ascending axes of {:?}", self.shape())));
+        }
+        let length = |(axis, &length): (usize, &usize)| match axes.contains(&axis) {
+            true if keep => Some(1),
+            true => None,
+            false => Some(length),
+        };
+        let shape = self.shape().iter().enumerate().filter_map(length).collect();
+        Ok(self.push(name, Op::Reduce { kind, axes: axes.to_vec() }, shape))
+    }
+
+    /// Axis `i` of the result is axis `perm[i]` of the current value.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if `perm` is no permutation of the axes.
+    pub fn transpose(self, perm: &[usize]) -> Result<Self> {
+        let name = self.next_name("transpose");
+        let mut sorted = perm.to_vec();
+        sorted.sort_unstable();
+        if !sorted.into_iter().eq(0..self.shape().len()) {
+            return Err(wrong(
+                &name,
+                format!("{perm:?} is no permutation of the axes of {:?}", self.shape()),
+            ));
+        }
+        let shape = perm.iter().map(|&axis| self.shape()[axis]).collect();
+        Ok(self.push(name, Op::Transpose { perm: perm.to_vec() }, shape))
+    }
+
+    /// The same elements in the same order under another shape.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the number of elements differs.
+    pub fn reshape(self, shape: &[usize]) -> Result<Self> {
+        let name = self.next_name("reshape");
+        let elements = shape.iter().try_fold(1_usize, |product, &length| product.checked_mul(length));
+        if elements != Some(self.shape().iter().product()) {
+            return Err(wrong(&name, format!("{:?} has other elements than {shape:?}", self.shape())));
+        }
+        Ok(self.push(name, Op::Reshape, shape.to_vec()))
     }
 
     /// Joins values kept before and the current one (last) along the channels.
@@ -222,11 +325,22 @@ impl Builder {
     /// Softmax over the first axis.
     ///
     /// # Errors
-    /// None at present; a `Result` so that calls chain alike.
+    /// [`Error::Parameter`] if the current value has no axis.
     pub fn softmax(self) -> Result<Self> {
+        self.softmax_along(0, false)
+    }
+
+    /// Softmax, or its logarithm, along an axis.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if there is no such axis.
+    pub fn softmax_along(self, axis: usize, log: bool) -> Result<Self> {
         let name = self.next_name("softmax");
         let shape = self.shape().to_vec();
-        Ok(self.push(name, Op::Softmax { axis: 0, log: false }, shape))
+        if axis >= shape.len() {
+            return Err(wrong(&name, format!("{shape:?} has no axis {axis}")));
+        }
+        Ok(self.push(name, Op::Softmax { axis, log }, shape))
     }
 
     /// Finishes: the current value is the output.
@@ -260,6 +374,16 @@ impl Builder {
         }
         Err(wrong("builder", format!("there is no value {value}")))
     }
+}
+
+/// The shape that two shapes of the same rank broadcast to.
+fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
+    let one = |(&a, &b): (&usize, &usize)| match (a, b) {
+        _ if a == b => Some(a),
+        (1, wide) | (wide, 1) => Some(wide),
+        _ => None,
+    };
+    if a.len() == b.len() { a.iter().zip(b).map(one).collect() } else { None }
 }
 
 fn wrong(at: &str, what: String) -> Error {

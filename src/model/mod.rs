@@ -8,6 +8,7 @@ mod builder;
 mod fold;
 mod graph;
 pub mod onnx;
+mod safetensors;
 mod select;
 mod shape;
 
@@ -17,6 +18,7 @@ pub use activation::Activation;
 pub use builder::Builder;
 pub use graph::*;
 pub use onnx::OnnxOptions;
+pub use safetensors::SafeTensors;
 pub use shape::Window;
 
 use crate::{Error, Result};

@@ -3,41 +3,110 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 use whybox::model::{Model, onnx};
-use whybox::plan::{Kernel, Needs, Plan, Schedule, human_bytes};
-use whybox::{Error, Result};
+use whybox::plan::{Kernel, Plan, Step, human_bytes};
+use whybox::{Error, Network, Result};
 
-use crate::input::parse_size;
-use crate::output::say;
+use crate::input::RunArgs;
+use crate::output::{say, width};
+
+/// Rows of a run that is long enough for the chunk to be as large as it gets.
+const LONG_RUN: usize = 1 << 20;
 
 #[derive(Debug, Args)]
+#[command(after_long_help = COLUMNS)]
 pub struct InspectArgs {
     /// The network's ONNX file
     #[arg(value_name = "MODEL")]
     model: PathBuf,
-    /// Cap on the memory of activations, to show how many samples fit
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1GiB")]
-    memory: u64,
+    /// Write a JSON document instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    run: RunArgs,
 }
+
+const COLUMNS: &str = "\
+Each line is one step as the engines run it, after constants are folded and neighbours fused:
+  operator     what runs, with what is fused into it (+Add, +Relu, ...)
+  output       shape of one sample
+  parameters   trained numbers of this step
+  MFLOP        millions of operations for one sample; a multiply-add counts as two
+  nodes        the file's nodes that the step stands for; --explain takes these names";
 
 pub fn run(args: &InspectArgs) -> Result<()> {
     let model = match Model::from_onnx(&args.model) {
         Ok(model) => model,
         Err(error @ Error::Unsupported(_)) => {
             let missing = onnx::unsupported_nodes(&args.model)?;
-            if !missing.is_empty() {
+            if !missing.is_empty() && !args.json {
                 say(&format!("not supported:\n  {}\n", missing.join("\n  ")))?;
             }
             return Err(error);
         }
         Err(error) => return Err(error),
     };
-    let plan = Plan::new(&model)?;
-    let needs = Needs { fixed_bytes: 0, sample_bytes: 4 * plan.activation_elements() as u64 };
-    let schedule = Schedule::new(&plan, usize::MAX, None, needs, args.memory, usize::MAX);
-    let samples = schedule.map_or(0, |schedule| schedule.chunk_rows);
-    let text = describe(&model, &plan);
-    say(&format!("{text}samples per chunk    about {samples} within {}\n", human_bytes(args.memory)))
+    let network = args.run.device()?.load(&model)?;
+    let chunk_rows = network.chunk_rows(LONG_RUN, &args.run.options());
+    if args.json {
+        // A cap that is too small is the caller's to know, a document has no place for it.
+        let document = document(&model, &network, chunk_rows?);
+        let text = serde_json::to_string_pretty(&document).map_err(|error| {
+            Error::numeric(format!("the document cannot be written: {error}"), "--json", "leave out --json")
+        })?;
+        return say(&format!("{text}\n"));
+    }
+    let memory = args.run.memory.map_or("the default memory cap".to_owned(), human_bytes);
+    let chunk = match &chunk_rows {
+        Ok(rows) => format!("{rows} within {memory} on {}", network.device().name()),
+        Err(error) => format!("none within {memory}: {}", error.detail().what),
+    };
+    say(&format!("{}samples per chunk    {chunk}\n", describe(&model, network.plan())))
+}
+
+/// Trained numbers that a step reads.
+fn parameters(plan: &Plan, step: &Step) -> usize {
+    step.kernel.weights().iter().map(|&id| plan.weights[id].data.len()).sum()
+}
+
+fn document(model: &Model, network: &Network, chunk_rows: usize) -> serde_json::Value {
+    let plan = network.plan();
+    let steps: Vec<_> = plan
+        .steps
+        .iter()
+        .map(|step| {
+            json!({
+                "operator": operator(&step.kernel),
+                "output": step.kernel.output_shape(),
+                "parameters": parameters(plan, step),
+                "mflop": 2e-6 * step.macs as f64,
+                "nodes": step.name.split(" + ").collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    json!({
+        "name": model.name(),
+        "input": model.input_shape(),
+        "output": model.output_shape(),
+        "steps": steps,
+        "parameters": model.parameters(),
+        "mflop_per_sample": 2e-6 * plan.macs() as f64,
+        "activation_bytes_per_sample": 4 * plan.activation_elements(),
+        "first_layer_can_be_masked": plan.masked_first_layer().is_some(),
+        "device": network.device().name(),
+        "samples_per_chunk": chunk_rows,
+    })
+}
+
+/// `text` in at most `room` columns: its end is what tells nodes apart.
+fn shortened(text: &str, room: usize) -> String {
+    let length = text.chars().count();
+    if length <= room {
+        return text.to_owned();
+    }
+    let end: String = text.chars().skip(length + 1 - room).collect();
+    format!("…{end}")
 }
 
 /// The steps as a table, and the totals.
@@ -56,12 +125,7 @@ fn describe(model: &Model, plan: &Plan) -> String {
             [
                 operator(&step.kernel),
                 step.kernel.output_shape().iter().map(usize::to_string).collect::<Vec<_>>().join("×"),
-                step.kernel
-                    .weights()
-                    .iter()
-                    .map(|&id| plan.weights[id].data.len())
-                    .sum::<usize>()
-                    .to_string(),
+                parameters(plan, step).to_string(),
                 format!("{:.3}", 2.0 * step.macs as f64 / 1e6),
                 step.name.clone(),
             ]
@@ -74,16 +138,22 @@ fn describe(model: &Model, plan: &Plan) -> String {
             *width = (*width).max(cell.chars().count());
         }
     }
+    // What the terminal leaves for the names, each column being followed by two spaces.
+    let room = width().saturating_sub(widths[..4].iter().sum::<usize>() + 8).max(12);
     for row in std::iter::once(&heads).chain(&rows) {
         let [operator, output, parameters, flop, nodes] = row;
         let line = format!(
             "{operator:<0$}  {output:<1$}  {parameters:>2$}  {flop:>3$}  {nodes}",
-            widths[0], widths[1], widths[2], widths[3]
+            widths[0],
+            widths[1],
+            widths[2],
+            widths[3],
+            nodes = shortened(nodes, room)
         );
         text += &format!("{}\n", line.trim_end());
     }
     text += &format!(
-        "\nparameters           {}\nMFLOP per sample     {:.3}\nactivations          {} per sample in {} shared buffers\nfirst layer          {}\n",
+        "\nparameters           {}\nMFLOP per sample     {:.3} (a multiply-add counts as two)\nactivations          {} per sample in {} shared buffers\nfirst layer          {}\n",
         model.parameters(),
         2.0 * plan.macs() as f64 / 1e6,
         human_bytes(4 * plan.activation_elements() as u64),

@@ -412,6 +412,10 @@ impl Engine for CpuNetwork {
     ) -> Result<RunReport> {
         CpuNetwork::run(self, perturbation, rows, options, sink)
     }
+
+    fn chunk_rows(&self, rows: usize, options: &RunOptions) -> Result<usize> {
+        Ok(self.schedule(rows, None, options)?.0.chunk_rows)
+    }
 }
 
 /// Locks; memory that a panic left behind is overwritten before it is read, so poison does not matter.

@@ -108,8 +108,7 @@ impl GpuNetwork {
             ));
         }
         let first_layer = if masked.is_some() { FirstLayer::Masked } else { FirstLayer::Expanded };
-        let by_time = (self.gpu.caps.chunk_macs / self.plan.macs().max(1)).clamp(1, MOST_ROWS) as usize;
-        let mut preferred = self.overrides.chunk_rows.unwrap_or(by_time);
+        let mut preferred = self.preferred_rows();
         let mut done = 0;
         loop {
             let schedule = self.schedule(rows, options, preferred)?;
@@ -122,6 +121,12 @@ impl GpuNetwork {
                 Err(failure) => return Err(failure.into()),
             }
         }
+    }
+
+    /// Samples of a chunk that keeps the device busy and lets other work in between.
+    fn preferred_rows(&self) -> usize {
+        let by_time = (self.gpu.caps.chunk_macs / self.plan.macs().max(1)).clamp(1, MOST_ROWS) as usize;
+        self.overrides.chunk_rows.unwrap_or(by_time)
     }
 
     fn schedule(&self, rows: usize, options: &RunOptions, preferred_rows: usize) -> Result<Schedule> {
@@ -241,5 +246,9 @@ impl Engine for GpuNetwork {
         sink: &mut Sink<'_>,
     ) -> Result<RunReport> {
         self.evaluate(perturbation, rows, options, sink)
+    }
+
+    fn chunk_rows(&self, rows: usize, options: &RunOptions) -> Result<usize> {
+        Ok(self.schedule(rows, options, self.preferred_rows())?.chunk_rows)
     }
 }
