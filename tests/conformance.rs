@@ -17,7 +17,7 @@ use whybox::{Device, Error};
 
 /// Vectors in the folder, and how many of them are answered: neither may become fewer.
 const VECTORS: usize = 200;
-const ANSWERED: usize = 96;
+const ANSWERED: usize = 146;
 
 /// Shape and numbers of a stored tensor.
 struct Numbers {

@@ -82,6 +82,7 @@ fn interpret(graph: &Graph, input: &[f32]) -> Vec<f64> {
                     match kind {
                         ReduceKind::Mean => seen.iter().sum::<f64>() / seen.len() as f64,
                         ReduceKind::Sum => seen.iter().sum(),
+                        ReduceKind::Prod => seen.iter().product(),
                         ReduceKind::Max => seen.into_iter().fold(f64::NEG_INFINITY, f64::max),
                         ReduceKind::Min => seen.into_iter().fold(f64::INFINITY, f64::min),
                     }
@@ -135,6 +136,7 @@ fn apply(kind: BinaryKind, a: f64, b: f64) -> f64 {
         BinaryKind::Sub => a - b,
         BinaryKind::Mul => a * b,
         BinaryKind::Div => a / b,
+        other => f64::from(other.apply(a as f32, b as f32)),
     }
 }
 

@@ -129,6 +129,14 @@ pub(crate) fn accesses(step: &Step) -> Result<Accesses> {
             reads: vec![Extent::axes(input(0)?, &copy.shape, &copy.in_strides)],
             write: Extent::axes(out, &copy.shape, &copy.out_strides),
         },
+        Kernel::Normalize(normalize) => Accesses {
+            reads: vec![rows(input(0)?, normalize.rows(), normalize.channels())],
+            write: rows(out, normalize.rows(), normalize.channels()),
+        },
+        Kernel::Lrn(lrn) => Accesses {
+            reads: vec![rows(input(0)?, lrn.rows, lrn.channels)],
+            write: rows(out, lrn.rows, lrn.channels),
+        },
         Kernel::Softmax(softmax) => {
             let len = softmax.outer * softmax.len * softmax.inner;
             Accesses { reads: vec![rows(input(0)?, 1, len)], write: rows(out, 1, len) }

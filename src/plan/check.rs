@@ -70,6 +70,8 @@ fn sizes(step: &Step) -> Result<()> {
         Kernel::Binary(binary) => &binary.shape,
         Kernel::Copy(copy) => &copy.shape,
         Kernel::Softmax(softmax) => &[softmax.outer, softmax.len, softmax.inner],
+        Kernel::Normalize(normalize) => &[normalize.outer, normalize.len, normalize.groups, normalize.width],
+        Kernel::Lrn(lrn) => &[lrn.rows, lrn.channels, lrn.response.size],
     };
     if axes.contains(&0) { Err(broken(step, format!("an axis of {axes:?} is empty"))) } else { Ok(()) }
 }
@@ -108,6 +110,13 @@ fn constants(plan: &Plan, step: &Step) -> Result<()> {
         Kernel::Affine(affine) => {
             need(affine.scale, affine.channels)?;
             need(affine.shift, affine.channels)
+        }
+        Kernel::Normalize(normalize) => {
+            let mut parts = normalize.scale.into_iter().chain(normalize.shift);
+            parts.try_for_each(|id| need(id, normalize.channels()))
+        }
+        Kernel::Lrn(lrn) if lrn.response.size > LARGEST_WINDOW_NUMBER => {
+            Err(broken(step, format!("a window of {} channels", lrn.response.size)))
         }
         Kernel::Binary(binary) => match binary.b {
             Operand::Input => Ok(()),

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Activation, BinaryKind, PoolKind, ReduceKind, Window};
+use crate::model::{Activation, BinaryKind, NormKind, PoolKind, ReduceKind, Response, Window};
 
 /// Number of an activation buffer within its plan.
 pub type BufferId = usize;
@@ -186,6 +186,53 @@ pub struct Softmax {
     pub log: bool,
 }
 
+/// `out = act(norm(in) · scale[c] + shift[c])` over rows × channels. The sample is `[outer, len, groups, width]`: rows are
+/// outer · len, channels groups · width, and the elements of one (outer, group) are normalised together.
+///
+/// LayerNormalization has `len` = `groups` = 1, InstanceNormalization `width` = 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Normalize {
+    /// What is subtracted and divided by.
+    pub kind: NormKind,
+    /// Product of the axes before.
+    pub outer: usize,
+    /// Rows that are normalised together.
+    pub len: usize,
+    /// Groups of channels.
+    pub groups: usize,
+    /// Channels of a group.
+    pub width: usize,
+    /// `[groups · width]`
+    pub scale: Option<WeightId>,
+    /// `[groups · width]`
+    pub shift: Option<WeightId>,
+    /// Applied last.
+    pub activation: Activation,
+}
+
+impl Normalize {
+    /// Rows per sample.
+    pub fn rows(&self) -> usize {
+        self.outer * self.len
+    }
+
+    /// Channels.
+    pub fn channels(&self) -> usize {
+        self.groups * self.width
+    }
+}
+
+/// Local response normalisation over the channels of each row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Lrn {
+    /// Rows per sample.
+    pub rows: usize,
+    /// Channels.
+    pub channels: usize,
+    /// The formula's numbers.
+    pub response: Response,
+}
+
 /// What a step computes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kernel {
@@ -205,6 +252,10 @@ pub enum Kernel {
     Copy(Copy),
     /// Softmax or LogSoftmax.
     Softmax(Softmax),
+    /// A normalisation by the data's own mean and scale.
+    Normalize(Normalize),
+    /// Local response normalisation.
+    Lrn(Lrn),
 }
 
 /// One kernel with the places it reads and writes.
@@ -281,7 +332,8 @@ impl Kernel {
             Kernel::Map(map) => map.activation,
             Kernel::Affine(affine) => affine.activation,
             Kernel::Binary(binary) => binary.activation,
-            Kernel::Pool(_) | Kernel::Reduce(_) | Kernel::Copy(_) | Kernel::Softmax(_) => {
+            Kernel::Normalize(normalize) => normalize.activation,
+            Kernel::Pool(_) | Kernel::Reduce(_) | Kernel::Copy(_) | Kernel::Softmax(_) | Kernel::Lrn(_) => {
                 Activation::Identity
             }
         }
@@ -293,6 +345,7 @@ impl Kernel {
             Kernel::Conv(conv) => std::iter::once(conv.weight).chain(conv.bias).collect(),
             Kernel::Affine(affine) => vec![affine.scale, affine.shift],
             Kernel::Binary(Binary { b: Operand::Constant(id), .. }) => vec![*id],
+            Kernel::Normalize(normalize) => normalize.scale.into_iter().chain(normalize.shift).collect(),
             _ => Vec::new(),
         }
     }
@@ -308,6 +361,8 @@ impl Kernel {
             Kernel::Binary(binary) => binary.shape.to_vec(),
             Kernel::Copy(copy) => copy.shape.to_vec(),
             Kernel::Softmax(softmax) => vec![softmax.outer, softmax.len, softmax.inner],
+            Kernel::Normalize(normalize) => vec![normalize.rows(), normalize.channels()],
+            Kernel::Lrn(lrn) => vec![lrn.rows, lrn.channels],
         };
         let lead = shape.iter().take_while(|&&length| length == 1).count();
         shape[lead.min(shape.len() - 1)..].to_vec()

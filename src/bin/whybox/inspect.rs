@@ -125,6 +125,13 @@ fn operator(kernel: &Kernel) -> String {
         Kernel::Affine(_) => "Affine".into(),
         Kernel::Binary(binary) => binary.kind.name().into(),
         Kernel::Copy(_) => "Transpose".into(),
+        Kernel::Normalize(normalize) => match (normalize.len, normalize.width) {
+            (1, _) => "LayerNorm",
+            (_, 1) => "InstanceNorm",
+            _ => "GroupNorm",
+        }
+        .into(),
+        Kernel::Lrn(_) => "LRN".into(),
         Kernel::Softmax(softmax) => if softmax.log { "LogSoftmax" } else { "Softmax" }.into(),
     };
     if matches!(kernel, Kernel::Conv(conv) if conv.residual) {

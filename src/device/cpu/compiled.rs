@@ -6,6 +6,7 @@ use super::depthwise::Depthwise;
 use super::direct::Direct;
 use super::elementwise::{Pairwise, Scaled};
 use super::memory::{Operands, Workspace};
+use super::normalize::Normalization;
 use super::padded::Padded;
 use super::select::{ConvKernel, is_possible, select};
 use super::simd::Level;
@@ -77,5 +78,7 @@ pub(crate) fn compile(
         Kernel::Binary(binary) => Box::new(Pairwise::new(plan, binary)),
         Kernel::Copy(copy) => Box::new(*copy),
         Kernel::Softmax(softmax) => Box::new(*softmax),
+        Kernel::Normalize(normalize) => Box::new(Normalization::new(plan, normalize)),
+        Kernel::Lrn(lrn) => Box::new(*lrn),
     }
 }

@@ -15,6 +15,7 @@ mod elementwise;
 mod layout;
 mod memory;
 mod network;
+mod normalize;
 mod padded;
 mod pool;
 mod product;

@@ -10,10 +10,13 @@ use super::pack::{K_MULTIPLE, Packed, group_channels};
 use super::select::{Caps, Tile, choose};
 use super::source::Permutation;
 use super::uniforms::{
-    BinaryParams, ChannelParams, ConvParams, CopyParams, PoolParams, ReduceParams, SoftmaxParams,
+    BinaryParams, ChannelParams, ConvParams, CopyParams, LrnParams, NormalizeParams, PoolParams,
+    ReduceParams, SoftmaxParams,
 };
-use crate::model::{Activation, BinaryKind, PoolKind, ReduceKind};
-use crate::plan::{Binary, Conv, Copy, Kernel, Operand, Plan, Pool, Reduce, Softmax, Step, View};
+use crate::model::{Activation, NormKind, PoolKind, ReduceKind};
+use crate::plan::{
+    Binary, Conv, Copy, Kernel, Lrn, Normalize, Operand, Plan, Pool, Reduce, Softmax, Step, View,
+};
 
 /// One dispatch.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,6 +137,12 @@ pub(crate) fn constants(step: &Step) -> Vec<Packed> {
         Kernel::Binary(Binary { b: Operand::Constant(weight), .. }) => {
             vec![Packed::Plain { weight: *weight }]
         }
+        Kernel::Normalize(normalize) => normalize
+            .scale
+            .into_iter()
+            .chain(normalize.shift)
+            .map(|weight| Packed::Plain { weight })
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -155,6 +164,8 @@ impl Encoder<'_> {
                     && aligned_axes(step.output, &copy.shape, &copy.out_strides)
             }),
             Kernel::Softmax(softmax) => self.softmax(step, softmax),
+            Kernel::Normalize(normalize) => self.normalize(step, normalize),
+            Kernel::Lrn(lrn) => self.lrn(step, lrn),
         };
         Dispatch { permutation, constants: constants(step), uniform, grid }
     }
@@ -344,6 +355,7 @@ impl Encoder<'_> {
                 ReduceKind::Sum => 1,
                 ReduceKind::Max => 2,
                 ReduceKind::Min => 3,
+                ReduceKind::Prod => 4,
             },
             pad: 0,
         };
@@ -406,12 +418,7 @@ impl Encoder<'_> {
             total,
             groups_x: grid[0],
             quads: word(quads),
-            kind: match kind {
-                BinaryKind::Add => 0,
-                BinaryKind::Sub => 1,
-                BinaryKind::Mul => 2,
-                BinaryKind::Div => 3,
-            },
+            kind: kind.code(),
             a_base: from.base,
             a_sample: from.sample,
             b_base,
@@ -472,5 +479,70 @@ impl Encoder<'_> {
             logarithm: u32::from(log),
         };
         (permutation("softmax", false), bytes_of(&params).to_vec(), grid)
+    }
+
+    fn normalize(&self, step: &Step, normalize: &Normalize) -> (Permutation, Vec<u8>, [u32; 2]) {
+        let Normalize { kind, outer, len, groups, width, scale, shift, activation } = *normalize;
+        let (from, to) = (self.place(step.inputs[0]), self.place(step.output));
+        // A workgroup for each set of elements that are normalised together.
+        let sets = word(self.rows * outer * groups);
+        let grid = grid(sets, self.caps.grid_groups);
+        let defines: &'static [&'static str] = match (scale, shift) {
+            (None, None) => &[],
+            (Some(_), None) => &["SCALE"],
+            (None, Some(_)) => &["SHIFT"],
+            (Some(_), Some(_)) => &["SCALE", "SHIFT"],
+        };
+        let (kind, epsilon) = match kind {
+            NormKind::Standard { epsilon } => (0, epsilon),
+            NormKind::RootMeanSquare { epsilon } => (1, epsilon),
+            NormKind::L1 => (2, 0.0),
+            NormKind::L2 => (3, 0.0),
+        };
+        let (activation, low, high) = activation.code();
+        let params = NormalizeParams {
+            sets,
+            groups_x: grid[0],
+            outer: word(outer),
+            len: word(len),
+            groups: word(groups),
+            width: word(width),
+            in_base: from.base,
+            in_sample: from.sample,
+            in_stride: from.stride,
+            out_base: to.base,
+            out_sample: to.sample,
+            out_stride: to.stride,
+            kind,
+            epsilon,
+            activation,
+            low,
+            high,
+            pad: 0,
+        };
+        (Permutation { shader: "normalize", defines }, bytes_of(&params).to_vec(), grid)
+    }
+
+    fn lrn(&self, step: &Step, lrn: &Lrn) -> (Permutation, Vec<u8>, [u32; 2]) {
+        let Lrn { rows, channels, response } = *lrn;
+        let (total, grid) = self.flat(self.rows * rows * channels);
+        let (from, to) = (self.place(step.inputs[0]), self.place(step.output));
+        let params = LrnParams {
+            total,
+            groups_x: grid[0],
+            rows: word(rows),
+            channels: word(channels),
+            in_base: from.base,
+            in_sample: from.sample,
+            in_stride: from.stride,
+            out_base: to.base,
+            out_sample: to.sample,
+            out_stride: to.stride,
+            size: word(response.size),
+            alpha: response.alpha / response.size as f32,
+            beta: response.beta,
+            bias: response.bias,
+        };
+        (permutation("lrn", false), bytes_of(&params).to_vec(), grid)
     }
 }
