@@ -17,7 +17,7 @@ struct BinaryParams {
     total: u32,               // threads: rows · shape.x · shape.y · shape.z · quads
     groups_x: u32,
     quads: u32,               // ceil(shape.w / 4)
-    kind: u32,                // see `combine`
+    kind: u32,                // BinaryKind::code: 0 add, 1 subtract, 2 multiply, 3 divide, 4 max, …
     a_base: u32,
     a_sample: u32,
     b_base: u32,
@@ -90,11 +90,30 @@ fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
         }
         case 22u: { // b where a is false
             return select(b, vec4<f32>(0.0), a != vec4<f32>(0.0));
+        case 4u: {
+            return select(b, a, (a > b) | (a != a));
+        }
+        case 5u: {
+            return select(b, a, (a < b) | (a != a));
+        }
+        case 6u: {
+            return power(a, b);
+        }
+        case 7u: {
+            return select(a, a * b, a < vec4<f32>(0.0));
         }
         default: {
             return a / b;
         }
     }
+}
+
+// a^b; a negative base has a power where the exponent is an integer.
+fn power(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    let size = pow(abs(a), b);
+    let odd = fract(b * 0.5) != vec4<f32>(0.0);
+    let integral = select(sqrt(a), select(size, -size, odd), fract(b) == vec4<f32>(0.0));
+    return select(select(size, integral, a < vec4<f32>(0.0)), vec4<f32>(1.0), b == vec4<f32>(0.0));
 }
 
 @compute @workgroup_size(THREADS)

@@ -21,7 +21,7 @@ struct ReduceParams {
     out_base: u32,
     out_sample: u32,
     out_stride: u32,   // elements from one entry of the outer axis to the next
-    kind: u32,         // 0 mean, 1 sum, 2 max, 3 min
+    kind: u32,         // 0 mean, 1 sum, 2 max, 3 min, 4 product
     pad: u32,
 }
 
@@ -36,6 +36,9 @@ fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
         }
         case 3u: {
             return select(a, b, (b < a) | (b != b));
+        }
+        case 4u: {
+            return a * b;
         }
         default: {
             return a + b;
@@ -55,10 +58,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let outer = row - sample * params.outer;
     let source = params.in_base + sample * params.in_sample + outer * params.len * params.in_stride + first;
 
-    // The first four entries begin the partial results; where there are fewer, entry 0 begins a maximum again and
-    // a sum from 0.
+    // The first four entries begin the partial results; where there are fewer, entry 0 begins a maximum again,
+    // a sum 0 and a product 1.
     let start = read4(source);
-    let none = select(vec4<f32>(0.0), start, params.kind >= 2u);
+    let empty = vec4<f32>(select(0.0, 1.0, params.kind == 4u));
+    let none = select(empty, start, params.kind == 2u || params.kind == 3u);
     var a = start;
     var b = none;
     var c = none;

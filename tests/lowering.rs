@@ -82,6 +82,7 @@ fn interpret(graph: &Graph, input: &[f32]) -> Vec<f64> {
                     match kind {
                         ReduceKind::Mean => seen.iter().sum::<f64>() / seen.len() as f64,
                         ReduceKind::Sum => seen.iter().sum(),
+                        ReduceKind::Prod => seen.iter().product(),
                         ReduceKind::Max => seen.into_iter().fold(f64::NEG_INFINITY, f64::max),
                         ReduceKind::Min => seen.into_iter().fold(f64::INFINITY, f64::min),
                     }

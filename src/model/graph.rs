@@ -63,6 +63,42 @@ pub enum ReduceKind {
     Max,
     /// Smallest element.
     Min,
+    /// Product.
+    Prod,
+}
+
+/// What a normalisation subtracts and divides by; sums and means are over the normalised elements.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum NormKind {
+    /// (x − mean) / √(variance + ε), the variance with divisor n.
+    Standard {
+        /// ε
+        epsilon: f32,
+    },
+    /// x / √(mean x² + ε)
+    RootMeanSquare {
+        /// ε
+        epsilon: f32,
+    },
+    /// x / Σ|x|; 0 where the sum is 0.
+    L1,
+    /// x / √Σx²; 0 where the sum is 0.
+    L2,
+}
+
+/// Sum over a window of channels: `x / (bias + alpha / size · Σ x²)^beta`, the window reaching from
+/// ⌊(size − 1) / 2⌋ channels before to ⌈(size − 1) / 2⌉ after (Krizhevsky et al., "ImageNet classification with deep
+/// convolutional neural networks", 2012, as ONNX has it).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Response {
+    /// Channels in a window.
+    pub size: usize,
+    /// Weight of the mean square.
+    pub alpha: f32,
+    /// Exponent.
+    pub beta: f32,
+    /// What is added to it.
+    pub bias: f32,
 }
 
 /// A function of two elements. Truth is 1, falsehood 0; whatever is not 0 is true.
@@ -90,6 +126,14 @@ pub enum BinaryKind {
     Mul,
     /// a / b
     Div,
+    /// The larger; NaN where either is.
+    Max,
+    /// The smaller; NaN where either is.
+    Min,
+    /// a to the power of b
+    Pow,
+    /// a for a ≥ 0, else b · a (PRelu with slope b)
+    PRelu,
 }
 
 /// An operator with its constants. Axes count per-sample axes from 0.
@@ -149,6 +193,21 @@ pub enum Op {
         /// Whether the constant is the first operand.
         constant_first: bool,
     },
+    /// `norm(x)·scale + shift`, the elements normalised together being those along `axes`.
+    Normalize {
+        /// What is subtracted and divided by.
+        kind: NormKind,
+        /// Ascending axes.
+        axes: Vec<usize>,
+        /// Parts of equal length into which axis 0 falls first (GroupNormalization); 1 unless `axes` are all axes.
+        groups: usize,
+        /// Broadcasts to the input.
+        scale: Option<Tensor>,
+        /// Broadcasts to the input.
+        shift: Option<Tensor>,
+    },
+    /// Local response normalisation over axis 0.
+    Lrn(Response),
     /// The inputs side by side along `axis`.
     Concat {
         /// The axis along which the inputs are joined.
@@ -207,6 +266,9 @@ impl Op {
             Op::BinaryConst { constant, .. } => constant.len(),
             Op::Constant { value } => value.len(),
             Op::Embedding { table } => table.len(),
+            Op::Normalize { scale, shift, .. } => {
+                [scale, shift].into_iter().flatten().map(|tensor| tensor.len()).sum()
+            }
             _ => 0,
         }
     }
@@ -222,9 +284,18 @@ impl Op {
             Op::Reduce { kind: ReduceKind::Sum, .. } => "ReduceSum",
             Op::Reduce { kind: ReduceKind::Max, .. } => "ReduceMax",
             Op::Reduce { kind: ReduceKind::Min, .. } => "ReduceMin",
+            Op::Reduce { kind: ReduceKind::Prod, .. } => "ReduceProd",
             Op::Activation(activation) => activation.name(),
             Op::Affine { .. } => "BatchNormalization",
             Op::Binary(kind) | Op::BinaryConst { kind, .. } => kind.name(),
+            Op::Normalize { kind: NormKind::RootMeanSquare { .. }, .. } => "RMSNormalization",
+            Op::Normalize { kind: NormKind::L1 | NormKind::L2, .. } => "LpNormalization",
+            Op::Normalize { groups, axes, .. } => match (groups, &axes[..]) {
+                (1, [1, _, ..]) => "InstanceNormalization",
+                (1, _) => "LayerNormalization",
+                _ => "GroupNormalization",
+            },
+            Op::Lrn(_) => "LRN",
             Op::Concat { .. } => "Concat",
             Op::Transpose { .. } => "Transpose",
             Op::Reshape => "Reshape",
@@ -267,6 +338,28 @@ impl BinaryKind {
             BinaryKind::Sub => a - b,
             BinaryKind::Mul => a * b,
             BinaryKind::Div => a / b,
+            BinaryKind::Max => {
+                if a > b || a.is_nan() {
+                    a
+                } else {
+                    b
+                }
+            }
+            BinaryKind::Min => {
+                if a < b || a.is_nan() {
+                    a
+                } else {
+                    b
+                }
+            }
+            BinaryKind::Pow => a.powf(b),
+            BinaryKind::PRelu => {
+                if a < 0.0 {
+                    a * b
+                } else {
+                    a
+                }
+            }
         }
     }
 
@@ -284,6 +377,10 @@ impl BinaryKind {
             BinaryKind::Sub => 1,
             BinaryKind::Mul => 2,
             BinaryKind::Div => 3,
+            BinaryKind::Max => 4,
+            BinaryKind::Min => 5,
+            BinaryKind::Pow => 6,
+            BinaryKind::PRelu => 7,
         }
     }
 
@@ -300,6 +397,10 @@ impl BinaryKind {
             BinaryKind::Sub => "Sub",
             BinaryKind::Mul => "Mul",
             BinaryKind::Div => "Div",
+            BinaryKind::Max => "Max",
+            BinaryKind::Min => "Min",
+            BinaryKind::Pow => "Pow",
+            BinaryKind::PRelu => "PRelu",
         }
     }
 }

@@ -3,11 +3,12 @@
 //! A [`Model`] is a graph with one input and one output whose shapes are static but for the batch. It runs
 //! nothing: [`Device::load`](crate::Device::load) makes it runnable.
 
-mod activation;
+pub(crate) mod activation;
 mod builder;
 mod fold;
 mod graph;
 pub mod onnx;
+mod recognise;
 mod safetensors;
 mod select;
 mod shape;
@@ -56,13 +57,14 @@ pub enum OutputKind {
 }
 
 impl Model {
-    /// Wraps a graph after folding what can be folded: batch normalisation, scales and shifts into the
+    /// Wraps a graph after recognising functions and normalisations that were written out in parts, and folding what can
+    /// be folded: batch normalisation, scales and shifts into the
     /// convolution or Linear before them, and steps that do nothing.
     ///
     /// # Errors
     /// [`Error::Model`] if the graph has no output element.
     pub fn from_graph(name: impl Into<String>, graph: Graph) -> Result<Self> {
-        let graph = fold::fold(graph);
+        let graph = fold::fold(recognise::recognise(graph));
         if graph.values[graph.output].is_empty() || graph.values[graph.input].is_empty() {
             return Err(Error::model(
                 "the network has an empty input or output",

@@ -148,6 +148,14 @@ pub(crate) fn accesses(step: &Step) -> Result<Accesses> {
                 write: Extent::axes(out, &result, &product.out_strides),
             }
         }
+        Kernel::Normalize(normalize) => Accesses {
+            reads: vec![rows(input(0)?, normalize.rows(), normalize.channels())],
+            write: rows(out, normalize.rows(), normalize.channels()),
+        },
+        Kernel::Lrn(lrn) => Accesses {
+            reads: vec![rows(input(0)?, lrn.rows, lrn.channels)],
+            write: rows(out, lrn.rows, lrn.channels),
+        },
         Kernel::Softmax(softmax) => {
             let len = softmax.outer * softmax.len * softmax.inner;
             Accesses { reads: vec![rows(input(0)?, 1, len)], write: rows(out, 1, len) }

@@ -79,6 +79,8 @@ fn sizes(step: &Step) -> Result<()> {
             }
             &[product.batch[0], product.batch[1], product.m, product.k, product.n]
         }
+        Kernel::Normalize(normalize) => &[normalize.outer, normalize.len, normalize.groups, normalize.width],
+        Kernel::Lrn(lrn) => &[lrn.rows, lrn.channels, lrn.response.size],
     };
     if axes.contains(&0) { Err(broken(step, format!("an axis of {axes:?} is empty"))) } else { Ok(()) }
 }
@@ -129,6 +131,13 @@ fn constants(plan: &Plan, step: &Step) -> Result<()> {
         }
         Kernel::Embedding(embedding) => {
             need(embedding.table, embedding.vocabulary.saturating_mul(embedding.width))
+        }
+        Kernel::Normalize(normalize) => {
+            let mut parts = normalize.scale.into_iter().chain(normalize.shift);
+            parts.try_for_each(|id| need(id, normalize.channels()))
+        }
+        Kernel::Lrn(lrn) if lrn.response.size > LARGEST_WINDOW_NUMBER => {
+            Err(broken(step, format!("a window of {} channels", lrn.response.size)))
         }
         Kernel::Binary(binary) => match binary.b {
             Operand::Input => Ok(()),

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::{Embedding, Fill, MatMul, Select};
-use crate::model::{Activation, BinaryKind, PoolKind, ReduceKind, Window};
+use crate::model::{Activation, BinaryKind, NormKind, PoolKind, ReduceKind, Response, Window};
 use crate::{Error, Result};
 
 /// Number of an activation buffer within its plan.
@@ -188,6 +188,53 @@ pub struct Softmax {
     pub log: bool,
 }
 
+/// `out = act(norm(in) · scale[c] + shift[c])` over rows × channels. The sample is `[outer, len, groups, width]`: rows are
+/// outer · len, channels groups · width, and the elements of one (outer, group) are normalised together.
+///
+/// LayerNormalization has `len` = `groups` = 1, InstanceNormalization `width` = 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Normalize {
+    /// What is subtracted and divided by.
+    pub kind: NormKind,
+    /// Product of the axes before.
+    pub outer: usize,
+    /// Rows that are normalised together.
+    pub len: usize,
+    /// Groups of channels.
+    pub groups: usize,
+    /// Channels of a group.
+    pub width: usize,
+    /// `[groups · width]`
+    pub scale: Option<WeightId>,
+    /// `[groups · width]`
+    pub shift: Option<WeightId>,
+    /// Applied last.
+    pub activation: Activation,
+}
+
+impl Normalize {
+    /// Rows per sample.
+    pub fn rows(&self) -> usize {
+        self.outer * self.len
+    }
+
+    /// Channels.
+    pub fn channels(&self) -> usize {
+        self.groups * self.width
+    }
+}
+
+/// Local response normalisation over the channels of each row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Lrn {
+    /// Rows per sample.
+    pub rows: usize,
+    /// Channels.
+    pub channels: usize,
+    /// The formula's numbers.
+    pub response: Response,
+}
+
 /// What a step computes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kernel {
@@ -215,6 +262,10 @@ pub enum Kernel {
     Embedding(Embedding),
     /// A product of two activations.
     MatMul(MatMul),
+    /// A normalisation by the data's own mean and scale.
+    Normalize(Normalize),
+    /// Local response normalisation.
+    Lrn(Lrn),
 }
 
 /// One kernel with the places it reads and writes.
@@ -310,7 +361,8 @@ impl Kernel {
             Kernel::Map(map) => map.activation,
             Kernel::Affine(affine) => affine.activation,
             Kernel::Binary(binary) => binary.activation,
-            Kernel::Pool(_) | Kernel::Reduce(_) | Kernel::Copy(_) | Kernel::Softmax(_) => {
+            Kernel::Normalize(normalize) => normalize.activation,
+            Kernel::Pool(_) | Kernel::Reduce(_) | Kernel::Copy(_) | Kernel::Softmax(_) | Kernel::Lrn(_) => {
                 Activation::Identity
             }
             Kernel::Fill(_) | Kernel::Select(_) | Kernel::Embedding(_) | Kernel::MatMul(_) => {
@@ -328,6 +380,7 @@ impl Kernel {
             Kernel::Fill(fill) => vec![fill.value],
             Kernel::Select(select) => vec![select.indices],
             Kernel::Embedding(embedding) => vec![embedding.table],
+            Kernel::Normalize(normalize) => normalize.scale.into_iter().chain(normalize.shift).collect(),
             _ => Vec::new(),
         }
     }
@@ -347,6 +400,8 @@ impl Kernel {
             Kernel::Select(select) => vec![select.outer, select.count, select.inner],
             Kernel::Embedding(embedding) => vec![embedding.rows, embedding.width],
             Kernel::MatMul(product) => product.shapes()[2].to_vec(),
+            Kernel::Normalize(normalize) => vec![normalize.rows(), normalize.channels()],
+            Kernel::Lrn(lrn) => vec![lrn.rows, lrn.channels],
         };
         let lead = shape.iter().take_while(|&&length| length == 1).count();
         shape[lead.min(shape.len() - 1)..].to_vec()

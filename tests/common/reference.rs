@@ -1,8 +1,10 @@
 //! A plan executed by plain loops in f64: slow, and meant to be obviously correct. The engines are
 //! compared with it.
 
-use whybox::model::{BinaryKind, PoolKind, ReduceKind};
-use whybox::plan::{Binary, Conv, Copy, Kernel, Operand, Plan, Pool, Reduce, Select, Softmax, Step, View};
+use whybox::model::{BinaryKind, NormKind, PoolKind, ReduceKind};
+use whybox::plan::{
+    Binary, Conv, Copy, Kernel, Normalize, Operand, Plan, Pool, Reduce, Select, Softmax, Step, View,
+};
 
 /// Runs `rows` samples, given in the stored order of the plan's input; gives `[rows, outputs]`.
 pub fn run_reference(plan: &Plan, input: &[f32], rows: usize) -> Vec<f32> {
@@ -131,6 +133,29 @@ fn run_step(plan: &Plan, step: &Step, buffers: &mut [Vec<f32>]) {
                 put(0, dot(&index, &product.out_strides), (0..product.k).map(term).sum());
             }
         }
+        Kernel::Normalize(normalize) => {
+            let channels = normalize.channels();
+            for r in 0..normalize.rows() {
+                for c in 0..channels {
+                    let mut x = normalized_value(normalize, &inputs[0], r, c);
+                    x *= normalize.scale.map_or(1.0, |id| weight(id, c));
+                    x += normalize.shift.map_or(0.0, |id| weight(id, c));
+                    put(r, c, act(normalize.activation, x));
+                }
+            }
+        }
+        Kernel::Lrn(lrn) => {
+            let size = lrn.response.size;
+            for r in 0..lrn.rows {
+                for c in 0..lrn.channels {
+                    let window = (0..size).filter_map(|k| (c + k).checked_sub((size - 1) / 2));
+                    let squares = window.filter(|&k| k < lrn.channels).map(|k| inputs[0].at(r, k).powi(2));
+                    let mean = squares.sum::<f64>() / size as f64;
+                    let base = f64::from(lrn.response.bias) + f64::from(lrn.response.alpha) * mean;
+                    put(r, c, inputs[0].at(r, c) / base.powf(f64::from(lrn.response.beta)));
+                }
+            }
+        }
         Kernel::Softmax(softmax) => {
             let Softmax { outer, len, inner, log } = *softmax;
             for o in 0..outer {
@@ -204,8 +229,33 @@ fn reduce_value(reduce: &Reduce, input: &Source, o: usize, i: usize) -> f64 {
     match reduce.kind {
         ReduceKind::Mean => values.sum::<f64>() / reduce.len as f64,
         ReduceKind::Sum => values.sum(),
+        ReduceKind::Prod => values.product(),
         ReduceKind::Max => values.fold(f64::NEG_INFINITY, f64::max),
         ReduceKind::Min => values.fold(f64::INFINITY, f64::min),
+    }
+}
+
+fn normalized_value(normalize: &Normalize, input: &Source, row: usize, channel: usize) -> f64 {
+    let first_row = row / normalize.len * normalize.len;
+    let first = channel / normalize.width * normalize.width;
+    let set = || {
+        (first_row..first_row + normalize.len)
+            .flat_map(move |r| (first..first + normalize.width).map(move |c| input.at(r, c)))
+    };
+    let count = (normalize.len * normalize.width) as f64;
+    let x = input.at(row, channel);
+    let quotient = |norm: f64| if norm == 0.0 { 0.0 } else { x / norm };
+    match normalize.kind {
+        NormKind::Standard { epsilon } => {
+            let mean = set().sum::<f64>() / count;
+            let variance = set().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
+            (x - mean) / (variance + f64::from(epsilon)).sqrt()
+        }
+        NormKind::RootMeanSquare { epsilon } => {
+            x / (set().map(|x| x * x).sum::<f64>() / count + f64::from(epsilon)).sqrt()
+        }
+        NormKind::L1 => quotient(set().map(f64::abs).sum()),
+        NormKind::L2 => quotient(set().map(|x| x * x).sum::<f64>().sqrt()),
     }
 }
 
@@ -226,6 +276,16 @@ fn binary_value(
         BinaryKind::Sub => a - b,
         BinaryKind::Mul => a * b,
         BinaryKind::Div => a / b,
+        BinaryKind::Max => a.max(b),
+        BinaryKind::Min => a.min(b),
+        BinaryKind::Pow => a.powf(b),
+        BinaryKind::PRelu => {
+            if a < 0.0 {
+                a * b
+            } else {
+                a
+            }
+        }
         kind => f64::from(kind.apply(a as f32, b as f32)),
     }
 }

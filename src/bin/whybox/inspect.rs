@@ -199,6 +199,13 @@ fn operator(kernel: &Kernel) -> String {
         Kernel::Select(_) => "Gather".into(),
         Kernel::Embedding(_) => "Embedding".into(),
         Kernel::MatMul(product) => format!("MatMul {}×{}×{}", product.m, product.k, product.n),
+        Kernel::Normalize(normalize) => match (normalize.len, normalize.width) {
+            (1, _) => "LayerNorm",
+            (_, 1) => "InstanceNorm",
+            _ => "GroupNorm",
+        }
+        .into(),
+        Kernel::Lrn(_) => "LRN".into(),
         Kernel::Softmax(softmax) => if softmax.log { "LogSoftmax" } else { "Softmax" }.into(),
     };
     if matches!(kernel, Kernel::Conv(conv) if conv.residual) {

@@ -8,6 +8,7 @@ use super::elementwise::{Pairwise, Scaled};
 use super::matmul::Multiplied;
 use super::memory::{Operands, Workspace};
 use super::movement::{Filled, Looked, Selected};
+use super::normalize::Normalization;
 use super::padded::Padded;
 use super::select::{ConvKernel, is_possible, select};
 use super::simd::Level;
@@ -83,5 +84,7 @@ pub(crate) fn compile(
         Kernel::Select(select) => Box::new(Selected::new(plan, select)),
         Kernel::Embedding(embedding) => Box::new(Looked::new(plan, embedding)),
         Kernel::MatMul(product) => Box::new(Multiplied::new(product)),
+        Kernel::Normalize(normalize) => Box::new(Normalization::new(plan, normalize)),
+        Kernel::Lrn(lrn) => Box::new(*lrn),
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::compiled::Executable;
 use super::direct::bias;
 use super::memory::{Aligned, Operands, Workspace};
-use super::simd::{Job, Level, Simd, finish_scalar};
+use super::simd::{Job, Level, Simd};
 use crate::plan::{Conv, Plan};
 
 /// Neighbouring output pixels that are summed together: a weight is loaded once for them.
@@ -173,7 +173,7 @@ impl Rowwise<'_> {
                 } else {
                     simd.store_first(out, sum, count);
                 }
-                finish_scalar(conv.activation, out, count);
+                simd.finish(conv.activation, out, count);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::compiled::Executable;
 use super::memory::{Operands, Workspace};
-use super::simd::{Job, Level, Simd, finish_scalar};
+use super::simd::{Job, Level, Simd};
 use crate::model::{Activation, BinaryKind};
 use crate::plan::{Affine, Binary, Copy, Map, Operand, Plan};
 
@@ -54,24 +54,30 @@ struct Scaling<'a> {
 impl Job for Scaling<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Scaled { rows, channels, ref line, activation } = *self.step;
+        let Scaled { mut rows, mut channels, ref line, activation } = *self.step;
+        let Operands { input, output, .. } = self.operands;
+        // Without scale and shift, rows without gaps are one long row.
+        if line.is_none() && input.stride == channels && output.stride == channels {
+            (rows, channels) = (1, rows * channels);
+        }
         for sample in 0..self.operands.samples {
             for row in 0..rows {
                 for channel in (0..channels).step_by(S::LANES) {
                     let left = channels - channel;
                     // SAFETY: both rows, scale and shift have `left` elements from `channel` on.
                     unsafe {
-                        let mut x = simd.load_upto(self.operands.input.row(sample, row).add(channel), left);
+                        let mut x = simd.load_upto(input.row(sample, row).add(channel), left);
                         if let Some([scale, shift]) = line {
                             let scale = simd.load_upto(scale.as_ptr().add(channel), left);
                             let shift = simd.load_upto(shift.as_ptr().add(channel), left);
                             x = simd.mul_add(x, scale, shift);
                         }
-                        let out = self.operands.output.row(sample, row).add(channel);
+                        let out = output.row(sample, row).add(channel);
                         simd.store_upto(out, simd.activate(activation, x), left);
-                        finish_scalar(activation, out, left.min(S::LANES));
                     }
                 }
+                // SAFETY: the row has this many elements.
+                unsafe { simd.finish(activation, output.row(sample, row), channels) };
             }
         }
     }
@@ -111,9 +117,12 @@ struct Pairing<'a> {
 
 impl Job for Pairing<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, _simd: S) {
-        let Binary { kind, shape, a_strides, b_strides, out_strides, swapped, activation, .. } =
+    fn run<S: Simd>(self, simd: S) {
+        let Binary { kind, shape, mut a_strides, mut b_strides, out_strides, swapped, activation, .. } =
             self.step.binary;
+        if swapped {
+            (a_strides, b_strides) = (b_strides, a_strides);
+        }
         for sample in 0..self.operands.samples {
             // SAFETY: first elements of a sample's operands; a constant is the same for all samples.
             let (a, b, out) = unsafe {
@@ -123,7 +132,9 @@ impl Job for Pairing<'_> {
                     // Checked when the plan was compiled.
                     (None, None) => return,
                 };
-                (self.operands.input.row(sample, 0), b, self.operands.output.row(sample, 0))
+                let a = self.operands.input.row(sample, 0).cast_const();
+                let (a, b) = if swapped { (b, a) } else { (a, b) };
+                (a, b, self.operands.output.row(sample, 0))
             };
             for i0 in 0..shape[0] {
                 for i1 in 0..shape[1] {
@@ -139,15 +150,13 @@ impl Job for Pairing<'_> {
                                 strides: [a_strides[3], b_strides[3], out_strides[3]],
                                 len: shape[3],
                             };
-                            match (kind, swapped) {
-                                (BinaryKind::Add, _) => line.run(activation, |a, b| a + b),
-                                (BinaryKind::Mul, _) => line.run(activation, |a, b| a * b),
-                                (BinaryKind::Sub, false) => line.run(activation, |a, b| a - b),
-                                (BinaryKind::Sub, true) => line.run(activation, |a, b| b - a),
-                                (BinaryKind::Div, false) => line.run(activation, |a, b| a / b),
-                                (BinaryKind::Div, true) => line.run(activation, |a, b| b / a),
-                                (kind, false) => line.run(activation, |a, b| kind.apply(a, b)),
-                                (kind, true) => line.run(activation, |a, b| kind.apply(b, a)),
+                            match kind {
+                                BinaryKind::Add => line.run(simd, activation, |a, b| a + b),
+                                BinaryKind::Mul => line.run(simd, activation, |a, b| a * b),
+                                BinaryKind::Sub => line.run(simd, activation, |a, b| a - b),
+                                BinaryKind::Div => line.run(simd, activation, |a, b| a / b),
+                                // One loop for the rarer ones.
+                                kind => line.run(simd, activation, |a, b| kind.apply(a, b)),
                             }
                         }
                     }
@@ -170,19 +179,24 @@ impl Line {
     /// # Safety
     /// Every index of the line lies within its operand.
     #[inline(always)]
-    unsafe fn run(&self, activation: Activation, f: impl Fn(f32, f32) -> f32) {
+    unsafe fn run<S: Simd>(&self, simd: S, activation: Activation, f: impl Fn(f32, f32) -> f32) {
         // SAFETY: by the caller's promise.
         unsafe {
             match self.strides {
                 // Constant strides let the compiler make vectors of the loop.
                 [1, 1, 1] => self.each(1, 1, 1, &f),
                 [1, 0, 1] => self.each(1, 0, 1, &f),
+                [0, 1, 1] => self.each(0, 1, 1, &f),
                 [a, b, out] => self.each(a, b, out, &f),
             }
-            if activation != Activation::Identity {
-                for i in 0..self.len {
-                    let at = self.out.add(i * self.strides[2]);
-                    *at = activation.apply(*at);
+            match (activation, self.strides[2]) {
+                (Activation::Identity, _) => {}
+                (_, 1) => simd.apply(activation, self.out, self.len),
+                (_, stride) => {
+                    for i in 0..self.len {
+                        let at = self.out.add(i * stride);
+                        *at = activation.apply(*at);
+                    }
                 }
             }
         }

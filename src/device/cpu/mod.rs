@@ -17,6 +17,7 @@ mod matmul;
 mod memory;
 mod movement;
 mod network;
+mod normalize;
 mod padded;
 mod pool;
 mod product;

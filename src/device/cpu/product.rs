@@ -11,7 +11,7 @@
 use std::ops::Range;
 
 use super::memory::Aligned;
-use super::simd::{Job, Level, Simd, finish_scalar, is_scalar};
+use super::simd::{Job, Level, Simd, is_deferred};
 use crate::model::Activation;
 
 /// Rows of a register tile.
@@ -325,7 +325,9 @@ impl Tile<'_> {
                 Activation::LeakyRelu { slope } => {
                     each(sums, |x| simd.activate(Activation::LeakyRelu { slope }, x))
                 }
-                Activation::Identity | Activation::Sigmoid | Activation::Tanh => {}
+                Activation::HardSwish => each(sums, |x| simd.activate(Activation::HardSwish, x)),
+                // Nothing, or left for the end.
+                _ => {}
             }
             let outputs = self.outputs.as_ptr();
             for (i, row) in sums.iter().enumerate() {
@@ -334,9 +336,9 @@ impl Tile<'_> {
                     simd.store(out.add(j * S::LANES), sum);
                 }
             }
-            if is_scalar(self.activation) {
+            if is_deferred(self.activation) {
                 for out in self.outputs {
-                    finish_scalar(self.activation, out.add(self.column), self.columns);
+                    simd.finish(self.activation, out.add(self.column), self.columns);
                 }
             }
         }
@@ -362,7 +364,7 @@ impl Tile<'_> {
                     }
                     simd.store_upto(out.add(self.column + at), simd.activate(self.activation, sum), left);
                 }
-                finish_scalar(self.activation, out.add(self.column), self.columns);
+                simd.finish(self.activation, out.add(self.column), self.columns);
             }
         }
     }

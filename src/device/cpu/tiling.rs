@@ -76,6 +76,8 @@ fn elements(step: &Step) -> usize {
         Kernel::Affine(affine) => 2 * affine.rows * affine.channels,
         Kernel::Binary(binary) => 3 * binary.shape.iter().product::<usize>(),
         Kernel::Copy(copy) => 2 * copy.shape.iter().product::<usize>(),
+        Kernel::Normalize(normalize) => 2 * normalize.rows() * normalize.channels(),
+        Kernel::Lrn(lrn) => 2 * lrn.rows * lrn.channels,
         Kernel::Softmax(softmax) => 2 * softmax.outer * softmax.len * softmax.inner,
         Kernel::Fill(fill) => fill.rows * fill.channels,
         Kernel::Select(select) => select.outer * (select.len + select.count) * select.inner,

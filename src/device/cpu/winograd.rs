@@ -12,7 +12,7 @@ use super::compiled::Executable;
 use super::direct::bias;
 use super::memory::{LINE, Operands, Workspace};
 use super::product::{MR, Packed, Product};
-use super::simd::{Job, Level, Simd, finish_scalar};
+use super::simd::{Job, Level, Simd};
 use crate::model::Activation;
 use crate::plan::{Conv, Plan};
 
@@ -268,7 +268,7 @@ impl Job for Backward<'_> {
                             }
                             let at = self.operands.output.row(sample, pixel).add(channel);
                             simd.store_upto(at, simd.activate(self.conv.activation, sum), left);
-                            finish_scalar(self.conv.activation, at, left.min(S::LANES));
+                            simd.finish(self.conv.activation, at, left.min(S::LANES));
                         }
                     }
                 }

@@ -10,10 +10,13 @@ use super::pack::{K_MULTIPLE, Packed, group_channels};
 use super::select::{Caps, Tile, choose};
 use super::source::Permutation;
 use super::uniforms::{
-    BinaryParams, ChannelParams, ConvParams, CopyParams, PoolParams, ReduceParams, SoftmaxParams,
+    BinaryParams, ChannelParams, ConvParams, CopyParams, LrnParams, NormalizeParams, PoolParams,
+    ReduceParams, SoftmaxParams,
 };
-use crate::model::{Activation, PoolKind, ReduceKind};
-use crate::plan::{Binary, Conv, Copy, Kernel, Operand, Plan, Pool, Reduce, Softmax, Step, View};
+use crate::model::{Activation, NormKind, PoolKind, ReduceKind};
+use crate::plan::{
+    Binary, Conv, Copy, Kernel, Lrn, Normalize, Operand, Plan, Pool, Reduce, Softmax, Step, View,
+};
 
 /// One dispatch.
 #[derive(Debug, Clone, PartialEq)]
@@ -137,6 +140,12 @@ pub(crate) fn constants(step: &Step) -> Vec<Packed> {
         Kernel::Fill(fill) => vec![Packed::Plain { weight: fill.value }],
         Kernel::Select(select) => vec![Packed::Plain { weight: select.indices }],
         Kernel::Embedding(embedding) => vec![Packed::Plain { weight: embedding.table }],
+        Kernel::Normalize(normalize) => normalize
+            .scale
+            .into_iter()
+            .chain(normalize.shift)
+            .map(|weight| Packed::Plain { weight })
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -162,6 +171,8 @@ impl Encoder<'_> {
             Kernel::Select(select) => self.select(step, select),
             Kernel::Embedding(embedding) => self.embedding(step, embedding),
             Kernel::MatMul(product) => self.matmul(step, product),
+            Kernel::Normalize(normalize) => self.normalize(step, normalize),
+            Kernel::Lrn(lrn) => self.lrn(step, lrn),
         };
         Dispatch { permutation, constants: constants(step), uniform, grid }
     }
@@ -351,6 +362,7 @@ impl Encoder<'_> {
                 ReduceKind::Sum => 1,
                 ReduceKind::Max => 2,
                 ReduceKind::Min => 3,
+                ReduceKind::Prod => 4,
             },
             pad: 0,
         };
@@ -474,5 +486,70 @@ impl Encoder<'_> {
             logarithm: u32::from(log),
         };
         (permutation("softmax", false), bytes_of(&params).to_vec(), grid)
+    }
+
+    fn normalize(&self, step: &Step, normalize: &Normalize) -> (Permutation, Vec<u8>, [u32; 2]) {
+        let Normalize { kind, outer, len, groups, width, scale, shift, activation } = *normalize;
+        let (from, to) = (self.place(step.inputs[0]), self.place(step.output));
+        // A workgroup for each set of elements that are normalised together.
+        let sets = word(self.rows * outer * groups);
+        let grid = grid(sets, self.caps.grid_groups);
+        let defines: &'static [&'static str] = match (scale, shift) {
+            (None, None) => &[],
+            (Some(_), None) => &["SCALE"],
+            (None, Some(_)) => &["SHIFT"],
+            (Some(_), Some(_)) => &["SCALE", "SHIFT"],
+        };
+        let (kind, epsilon) = match kind {
+            NormKind::Standard { epsilon } => (0, epsilon),
+            NormKind::RootMeanSquare { epsilon } => (1, epsilon),
+            NormKind::L1 => (2, 0.0),
+            NormKind::L2 => (3, 0.0),
+        };
+        let (activation, low, high) = activation.code();
+        let params = NormalizeParams {
+            sets,
+            groups_x: grid[0],
+            outer: word(outer),
+            len: word(len),
+            groups: word(groups),
+            width: word(width),
+            in_base: from.base,
+            in_sample: from.sample,
+            in_stride: from.stride,
+            out_base: to.base,
+            out_sample: to.sample,
+            out_stride: to.stride,
+            kind,
+            epsilon,
+            activation,
+            low,
+            high,
+            pad: 0,
+        };
+        (Permutation { shader: "normalize", defines }, bytes_of(&params).to_vec(), grid)
+    }
+
+    fn lrn(&self, step: &Step, lrn: &Lrn) -> (Permutation, Vec<u8>, [u32; 2]) {
+        let Lrn { rows, channels, response } = *lrn;
+        let (total, grid) = self.flat(self.rows * rows * channels);
+        let (from, to) = (self.place(step.inputs[0]), self.place(step.output));
+        let params = LrnParams {
+            total,
+            groups_x: grid[0],
+            rows: word(rows),
+            channels: word(channels),
+            in_base: from.base,
+            in_sample: from.sample,
+            in_stride: from.stride,
+            out_base: to.base,
+            out_sample: to.sample,
+            out_stride: to.stride,
+            size: word(response.size),
+            alpha: response.alpha / response.size as f32,
+            beta: response.beta,
+            bias: response.bias,
+        };
+        (permutation("lrn", false), bytes_of(&params).to_vec(), grid)
     }
 }

@@ -176,6 +176,22 @@ pub(crate) const SHADERS: &[Shader] = &[
         permutations: &[&[], &["REGISTERS"]],
     },
     Shader {
+        name: "normalize",
+        text: text!("normalize"),
+        uniform: &uniforms::NORMALIZE,
+        output: "arena",
+        constants: &[("scale", Some("SCALE")), ("shift", Some("SHIFT"))],
+        permutations: &[&[], &["SCALE"], &["SHIFT"], &["SCALE", "SHIFT"]],
+    },
+    Shader {
+        name: "lrn",
+        text: text!("lrn"),
+        uniform: &uniforms::LRN,
+        output: "arena",
+        constants: &[],
+        permutations: &[&[]],
+    },
+    Shader {
         name: "perturb/segments",
         text: text!("perturb/segments"),
         uniform: &uniforms::EXPAND,

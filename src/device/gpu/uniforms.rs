@@ -275,6 +275,46 @@ uniforms! {
         pad: u32,
     }
 
+    /// `shaders/normalize.wgsl`
+    NormalizeParams as NORMALIZE {
+        sets: u32,
+        groups_x: u32,
+        outer: u32,
+        len: u32,
+        groups: u32,
+        width: u32,
+        in_base: u32,
+        in_sample: u32,
+        in_stride: u32,
+        out_base: u32,
+        out_sample: u32,
+        out_stride: u32,
+        kind: u32,
+        epsilon: f32,
+        activation: u32,
+        low: f32,
+        high: f32,
+        pad: u32,
+    }
+
+    /// `shaders/lrn.wgsl`
+    LrnParams as LRN {
+        total: u32,
+        groups_x: u32,
+        rows: u32,
+        channels: u32,
+        in_base: u32,
+        in_sample: u32,
+        in_stride: u32,
+        out_base: u32,
+        out_sample: u32,
+        out_stride: u32,
+        size: u32,
+        alpha: f32,
+        beta: f32,
+        bias: f32,
+    }
+
     /// `shaders/perturb/bernoulli.wgsl`
     BernoulliParams as BERNOULLI {
         total: u32,

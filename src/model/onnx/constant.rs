@@ -48,6 +48,8 @@ pub(super) fn arithmetic(kind: BinaryKind, x: i64, y: i64) -> Option<Option<i64>
         (None, None, BinaryKind::Sub) => Some(x.checked_sub(y)?),
         (None, None, BinaryKind::Mul) => Some(x.checked_mul(y)?),
         (None, None, BinaryKind::Div) => Some(x.checked_div(y)?),
+        (None, None, BinaryKind::Max) => Some(x.max(y)),
+        (None, None, BinaryKind::Min) => Some(x.min(y)),
         (Some(a), Some(b), BinaryKind::Add) => scaled(count(a).checked_add(count(b))),
         (Some(a), Some(b), BinaryKind::Sub) if a == b => Some(0),
         (Some(a), Some(b), BinaryKind::Sub) => scaled(count(a).checked_sub(count(b))),

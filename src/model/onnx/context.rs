@@ -425,6 +425,18 @@ impl<'a, 'c> NodeContext<'a, 'c> {
         }
     }
 
+    /// Whether the node's output `at` has a name.
+    pub(super) fn wanted(&self, at: usize) -> bool {
+        self.node.output.get(at).is_some_and(|name| !name.is_empty())
+    }
+
+    /// Gives the node's output `at` its meaning.
+    pub(super) fn set_further(&mut self, at: usize, slot: Slot<'a>) {
+        if let Some(name) = self.node.output.get(at) {
+            self.context.slots.insert(name.clone(), slot);
+        }
+    }
+
     /// Adds an operator and makes its result the node's output.
     pub(super) fn emit(
         &mut self,

@@ -117,6 +117,8 @@ fn channels_of(kernel: &Kernel) -> (Option<usize>, Option<usize>) {
         Kernel::Map(map) => (Some(map.channels), Some(map.channels)),
         Kernel::Affine(affine) => (Some(affine.channels), Some(affine.channels)),
         Kernel::Binary(binary) => (Some(binary.shape[3]), Some(binary.shape[3])),
+        Kernel::Normalize(normalize) => (Some(normalize.channels()), Some(normalize.channels())),
+        Kernel::Lrn(lrn) => (Some(lrn.channels), Some(lrn.channels)),
         Kernel::Copy(_) | Kernel::Softmax(_) => (None, None),
         Kernel::Fill(fill) => (None, Some(fill.channels)),
         Kernel::Embedding(embedding) => (None, Some(embedding.width)),

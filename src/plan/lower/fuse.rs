@@ -26,6 +26,7 @@ impl Lowering<'_> {
             Kernel::Conv(conv) => &mut conv.activation,
             Kernel::Affine(affine) => &mut affine.activation,
             Kernel::Binary(binary) => &mut binary.activation,
+            Kernel::Normalize(normalize) => &mut normalize.activation,
             _ => return false,
         };
         if draft.output != input.matrix || *slot != model::Activation::Identity {

@@ -11,6 +11,7 @@ mod fuse;
 mod layers;
 mod layout;
 mod movement;
+mod normalize;
 mod product;
 
 use std::collections::HashMap;
@@ -195,6 +196,10 @@ impl Lowering<'_> {
             Op::BinaryConst { kind, constant, constant_first } => {
                 self.binary_const(node, *kind, shape, &input, constant, *constant_first)
             }
+            Op::Normalize { kind, axes, groups, scale, shift } => {
+                self.normalize(node, &input, *kind, axes, *groups, [scale.as_ref(), shift.as_ref()])
+            }
+            Op::Lrn(response) => Ok(self.lrn(node, &input, *response)),
             Op::Concat { axis } => Ok(self.concat(node, shape, *axis)),
             Op::Transpose { perm } => {
                 // Output axis i is input axis perm[i]: memory stays, the axes' names change.

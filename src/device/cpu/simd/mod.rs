@@ -5,6 +5,8 @@
 //! inlines to one instruction. A token ([`Avx512`](x86::Avx512), …) exists only where its instructions
 //! were detected: holding one is the proof that they may be executed.
 
+mod finish;
+mod math;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -82,8 +84,29 @@ pub(crate) trait Simd: Copy {
         }
     }
 
-    /// The activation of each lane; those without a vector form ([`is_scalar`]) are left for
-    /// [`finish_scalar`].
+    /// a / b
+    fn div(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// √a
+    fn sqrt(self, a: Self::Vector) -> Self::Vector;
+    /// The nearest integer, the even one of two.
+    fn round(self, a: Self::Vector) -> Self::Vector;
+    /// The largest integer that is not larger.
+    fn floor(self, a: Self::Vector) -> Self::Vector;
+    /// a · 2ⁿ for integers −250 ≤ n ≤ 250.
+    fn scale(self, a: Self::Vector, n: Self::Vector) -> Self::Vector;
+    /// `x` where a < b, else `y`; also where either is NaN.
+    fn select_less(self, a: Self::Vector, b: Self::Vector, x: Self::Vector, y: Self::Vector) -> Self::Vector;
+    /// The instruction set of the token.
+    fn level(self) -> Level;
+
+    /// eˣ, to two units in the last place.
+    #[inline(always)]
+    fn exp(self, x: Self::Vector) -> Self::Vector {
+        math::exp(self, x)
+    }
+
+    /// The activation of each lane; those that take more than a few instructions ([`is_deferred`]) are left for
+    /// [`finish`](Simd::finish).
     #[inline(always)]
     fn activate(self, activation: Activation, x: Self::Vector) -> Self::Vector {
         match activation {
@@ -93,27 +116,56 @@ pub(crate) trait Simd: Copy {
                 self.mul_add(self.splat(slope), self.min(zero, x), self.max(zero, x))
             }
             Activation::Clip { low, high } => self.min(self.splat(high), self.max(self.splat(low), x)),
-            Activation::Identity | Activation::Sigmoid | Activation::Tanh => x,
+            Activation::HardSwish => {
+                let line = self.mul_add(x, self.splat(1.0 / 6.0), self.splat(0.5));
+                self.mul(x, self.min(self.splat(1.0), self.max(self.splat(0.0), line)))
+            }
+            _ => x,
+        }
+    }
+
+    /// Applies what [`activate`](Simd::activate) has left to `count` stored elements.
+    ///
+    /// # Safety
+    /// `at` is valid for reads and writes of `count` floats.
+    #[inline(always)]
+    unsafe fn finish(self, activation: Activation, at: *mut f32, count: usize) {
+        if is_deferred(activation) {
+            // A function of its own for each instruction set: its many branches would swell every kernel.
+            self.level().run(finish::Finish { activation, at, count });
+        }
+    }
+
+    /// Applies any activation to `count` stored elements.
+    ///
+    /// # Safety
+    /// `at` is valid for reads and writes of `count` floats.
+    #[inline(always)]
+    unsafe fn apply(self, activation: Activation, at: *mut f32, count: usize) {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            if is_deferred(activation) {
+                return self.finish(activation, at, count);
+            }
+            for i in (0..count).step_by(Self::LANES) {
+                let x = self.load_upto(at.add(i), count - i);
+                self.store_upto(at.add(i), self.activate(activation, x), count - i);
+            }
         }
     }
 }
 
-/// Whether an activation is applied element by element after the vectors are stored.
-pub(crate) fn is_scalar(activation: Activation) -> bool {
-    matches!(activation, Activation::Sigmoid | Activation::Tanh)
-}
-
-/// Applies an activation that has no vector form to `count` stored elements.
-///
-/// # Safety
-/// `at` is valid for reads and writes of `count` floats.
-pub(crate) unsafe fn finish_scalar(activation: Activation, at: *mut f32, count: usize) {
-    if is_scalar(activation) {
-        for i in 0..count {
-            // SAFETY: i < count.
-            unsafe { *at.add(i) = activation.apply(*at.add(i)) };
-        }
-    }
+/// Whether an activation is applied after the vectors are stored.
+#[inline(always)]
+pub(crate) fn is_deferred(activation: Activation) -> bool {
+    !matches!(
+        activation,
+        Activation::Identity
+            | Activation::Relu
+            | Activation::LeakyRelu { .. }
+            | Activation::Clip { .. }
+            | Activation::HardSwish
+    )
 }
 
 /// A computation written over any [`Simd`]. Its `run` has to be `#[inline(always)]`, so that it is

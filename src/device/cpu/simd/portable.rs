@@ -1,6 +1,6 @@
 //! Plain Rust over small arrays, for machines without AVX2; on 64-bit ARM the compiler makes NEON of it.
 
-use super::Simd;
+use super::{Level, Simd};
 
 /// Four lanes.
 #[derive(Clone, Copy)]
@@ -78,6 +78,55 @@ impl Simd for Portable {
     #[inline(always)]
     fn keep_nan(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
         each(a, b, |a, b| if a.is_nan() { a } else { b })
+    }
+
+    #[inline(always)]
+    fn div(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        each(a, b, |a, b| a / b)
+    }
+
+    #[inline(always)]
+    fn sqrt(self, a: Self::Vector) -> Self::Vector {
+        a.map(f32::sqrt)
+    }
+
+    #[inline(always)]
+    fn round(self, a: Self::Vector) -> Self::Vector {
+        if cfg!(target_arch = "aarch64") {
+            return a.map(f32::round_ties_even);
+        }
+        // Without an instruction for it, that would call a slow function: adding 1.5 · 2²³ rounds as well.
+        const MAGIC: f32 = 12_582_912.0;
+        a.map(|x| if x.abs() < 4_194_304.0 { ((x + MAGIC) - MAGIC).copysign(x) } else { x })
+    }
+
+    #[inline(always)]
+    fn floor(self, a: Self::Vector) -> Self::Vector {
+        a.map(f32::floor)
+    }
+
+    #[inline(always)]
+    fn scale(self, a: Self::Vector, n: Self::Vector) -> Self::Vector {
+        // Two factors, since one may be beyond what a float's exponent holds.
+        let power = |n: i32| f32::from_bits(((n + 127) << 23) as u32);
+        each(a, n, |a, n| {
+            let n = n as i32;
+            a * power(n >> 1) * power(n - (n >> 1))
+        })
+    }
+
+    #[inline(always)]
+    fn select_less(self, a: Self::Vector, b: Self::Vector, x: Self::Vector, y: Self::Vector) -> Self::Vector {
+        let mut out = y;
+        for i in 0..LANES {
+            out[i] = if a[i] < b[i] { x[i] } else { y[i] };
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn level(self) -> Level {
+        Level::Portable(self)
     }
 
     #[inline(always)]

@@ -1,19 +1,67 @@
-//! Add, Sub, Mul, Div, with NumPy broadcasting.
+//! Add, Sub, Mul, Div, Pow, PRelu, and Sum, Mean, Max and Min, with NumPy broadcasting.
 
 use super::NodeContext;
 use crate::Result;
 use crate::model::onnx::constant::{Constant, arithmetic};
 use crate::model::onnx::context::Slot;
-use crate::model::{BinaryKind, Op, Tensor};
+use crate::model::{Activation, BinaryKind, Op, Tensor};
 
 pub(super) fn import(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     let kind = match cx.op {
         "Add" => BinaryKind::Add,
         "Sub" => BinaryKind::Sub,
         "Mul" => BinaryKind::Mul,
+        "PRelu" => BinaryKind::PRelu,
         _ => BinaryKind::Div,
     };
-    match (cx.slot(0)?, cx.slot(1)?) {
+    let (a, b) = (cx.slot(0)?, cx.slot(1)?);
+    let result = combine(cx, kind, a, b)?;
+    cx.set(result);
+    Ok(())
+}
+
+/// Pow; one constant exponent makes it a function of one operand.
+pub(super) fn pow(cx: &mut NodeContext<'_, '_>) -> Result<()> {
+    let (a, b) = (cx.slot(0)?, cx.slot(1)?);
+    if let (&Slot::Value { id, batched }, Slot::Constant(exponent)) = (&a, &b)
+        && exponent.len() == 1
+        && exponent.shape().len() <= cx.rank(id, batched)
+    {
+        let exponent = floats(cx, exponent.clone())?.data[0];
+        return super::activation::emit(cx, Activation::power(exponent));
+    }
+    let result = combine(cx, BinaryKind::Pow, a, b)?;
+    cx.set(result);
+    Ok(())
+}
+
+/// Sum, Mean, Max and Min of any number of operands.
+pub(super) fn variadic(cx: &mut NodeContext<'_, '_>) -> Result<()> {
+    let kind = match cx.op {
+        "Max" => BinaryKind::Max,
+        "Min" => BinaryKind::Min,
+        _ => BinaryKind::Add,
+    };
+    let count = cx.input_count();
+    let mut result = cx.slot(0)?;
+    for at in 1..count {
+        let operand = cx.slot(at)?;
+        result = combine(cx, kind, result, operand)?;
+    }
+    if cx.op == "Mean" && count > 1 {
+        let share = Constant::Float(Tensor::new(&[], vec![1.0 / count as f32]));
+        result = combine(cx, BinaryKind::Mul, result, Slot::Constant(share))?;
+    }
+    if count == 1 {
+        cx.alias(result)
+    } else {
+        cx.set(result)
+    }
+    Ok(())
+}
+
+fn combine<'a>(cx: &mut NodeContext<'a, '_>, kind: BinaryKind, a: Slot<'a>, b: Slot<'a>) -> Result<Slot<'a>> {
+    match (a, b) {
         (Slot::Value { id: a, batched: a_batched }, Slot::Value { id: b, batched: b_batched }) => {
             let (a_shape, b_shape) = (cx.shape(a), cx.shape(b));
             // With a batch axis, shapes align from the right only if the ranks agree.
@@ -21,34 +69,44 @@ pub(super) fn import(cx: &mut NodeContext<'_, '_>) -> Result<()> {
                 return Err(cx.unsupported(format!("{a_shape:?} and {b_shape:?} differ in rank")));
             }
             let shape = broadcast(cx, &a_shape, &b_shape)?;
-            cx.emit(Op::Binary(kind), vec![a, b], shape, a_batched)
+            let id = cx.push(Op::Binary(kind), vec![a, b], shape)?;
+            Ok(Slot::Value { id, batched: a_batched })
         }
-        (Slot::Value { id, batched }, Slot::Constant(_)) => {
-            let constant = cx.needed_tensor(1)?;
+        (Slot::Value { id, batched }, Slot::Constant(constant)) => {
+            let constant = floats(cx, constant)?;
             with_constant(cx, kind, id, batched, constant, false)
         }
-        (Slot::Constant(_), Slot::Value { id, batched }) => {
-            let constant = cx.needed_tensor(0)?;
+        (Slot::Constant(constant), Slot::Value { id, batched }) => {
+            let constant = floats(cx, constant)?;
             with_constant(cx, kind, id, batched, constant, true)
         }
-        (Slot::Constant(a), Slot::Constant(b)) => {
-            let folded = fold(cx, kind, a, b)?;
-            cx.set(Slot::Constant(folded));
-            Ok(())
-        }
+        (Slot::Constant(a), Slot::Constant(b)) => Ok(Slot::Constant(fold(cx, kind, a, b)?)),
         // `slot` reads initializers, so none is left unread.
         _ => Err(cx.damaged("an input has no value")),
     }
 }
 
-fn with_constant(
-    cx: &mut NodeContext<'_, '_>,
+/// A constant as floats; integers are converted.
+fn floats(cx: &mut NodeContext<'_, '_>, constant: Constant) -> Result<Tensor> {
+    match constant {
+        Constant::Float(tensor) => Ok(tensor),
+        constant @ Constant::Int { .. } if constant.has_batch() => Err(cx.batch_in_arithmetic()),
+        Constant::Int { shape, data } => {
+            cx.charge(&shape)?;
+            let data: Vec<f32> = data.into_iter().map(|v| v as f32).collect();
+            Ok(Tensor { shape, data: data.into() })
+        }
+    }
+}
+
+fn with_constant<'a>(
+    cx: &mut NodeContext<'a, '_>,
     kind: BinaryKind,
     id: usize,
     batched: bool,
     mut constant: Tensor,
     constant_first: bool,
-) -> Result<()> {
+) -> Result<Slot<'a>> {
     let value_shape = cx.shape(id);
     if batched && constant.shape.len() > value_shape.len() {
         // The constant has the batch axis too: it may only repeat along it.
@@ -62,7 +120,8 @@ fn with_constant(
     if batched && shape.len() != value_shape.len() {
         return Err(cx.unsupported("the constant adds an axis before the batch"));
     }
-    cx.emit(Op::BinaryConst { kind, constant, constant_first }, vec![id], shape, batched)
+    let id = cx.push(Op::BinaryConst { kind, constant, constant_first }, vec![id], shape)?;
+    Ok(Slot::Value { id, batched })
 }
 
 /// The shape that both broadcast to.
