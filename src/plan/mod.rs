@@ -11,11 +11,15 @@ mod chunk;
 mod locality;
 mod lower;
 mod memory;
+mod mixture;
+mod mlp;
 mod step;
 
 pub(crate) use check::check;
 pub use chunk::{FirstLayer, Needs, Schedule, human_bytes};
 pub use locality::Locality;
+pub use mixture::Mixture;
+pub(crate) use mlp::{Dense, Mlp};
 pub use step::*;
 
 /// A network as steps, buffers and constants; the same for every engine.
