@@ -22,9 +22,6 @@ const NETWORK: f32 = 1e-4;
 /// Networks in the folder: fewer would mean that some were lost.
 const NETWORKS: usize = 55;
 
-/// Networks with operators that are still refused (LayerNormalization, Pow, and Sqrt of a constant).
-const REFUSED: &[&str] = &["encoder.", "vit.", "vit_plain.ts", "attention_first.ts", "attention_second.ts"];
-
 struct Case {
     name: String,
     model: Model,
@@ -66,13 +63,8 @@ fn each(check: impl Fn(&Case) -> Result<(), String>) {
         entries.filter(|path| path.extension().is_some_and(|end| end == "onnx")).collect();
     paths.sort();
     assert!(paths.len() >= NETWORKS, "{} networks are there", paths.len());
-    let refused = |path: &&PathBuf| {
-        let name = path.file_name().expect("a file").to_string_lossy();
-        REFUSED.iter().any(|start| name.starts_with(start))
-    };
     let failures: Vec<String> = paths
         .iter()
-        .filter(|path| !refused(path))
         .filter_map(|path| {
             Case::load(path).and_then(|case| check(&case).map_err(|e| format!("{}: {e}", case.name))).err()
         })

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::means::{MeanSink, Means, MeansForm, MeansReport};
 use crate::Result;
 use crate::perturb::Expander;
 use crate::plan::FirstLayer;
@@ -16,6 +17,8 @@ pub struct RunOptions {
     pub memory_bytes: Option<u64>,
     /// Forces a form of the first layer, for tests and benchmarks; the schedule decides if `None`.
     pub first_layer: Option<FirstLayer>,
+    /// Forces a form of averaging, for tests and benchmarks; plan and perturbation decide if `None`.
+    pub means: Option<MeansForm>,
 }
 
 /// What happened in a run.
@@ -47,4 +50,18 @@ pub(crate) trait Engine: Send + Sync {
     /// # Errors
     /// `Error::Limits` if a sample does not fit under the cap.
     fn chunk_rows(&self, rows: usize, options: &RunOptions) -> Result<usize>;
+
+    /// Evaluates `rows` rows of a perturbation and hands the means of their groups to `sink`, in order.
+    ///
+    /// # Errors
+    /// Those of [`run`](Engine::run), `Error::Parameter` if the groups or outputs do not fit or the options ask for
+    /// a form that is impossible, and `Error::Numeric` if an answer is NaN or infinite.
+    fn means(
+        &self,
+        perturbation: &dyn Expander,
+        rows: usize,
+        means: &Means<'_>,
+        options: &RunOptions,
+        sink: &mut MeanSink<'_>,
+    ) -> Result<MeansReport>;
 }

@@ -3,6 +3,7 @@
 pub mod cpu;
 mod engine;
 pub mod gpu;
+mod means;
 
 use std::sync::Arc;
 
@@ -10,6 +11,8 @@ use ndarray::Array2;
 
 pub(crate) use engine::Engine;
 pub use engine::{RunOptions, RunReport, Sink};
+pub use means::{MeanSink, Means, MeansForm, MeansReport};
+pub(crate) use means::{cannot_fuse, check_means};
 
 use crate::model::Model;
 use crate::perturb::Perturbation;
@@ -140,6 +143,42 @@ impl Network {
     /// [`Error::Limits`] if one sample exceeds the memory cap.
     pub fn chunk_rows(&self, rows: usize, options: &RunOptions) -> Result<usize> {
         self.engine.chunk_rows(rows, options)
+    }
+
+    /// Evaluates every row of a perturbation and hands the weighted means of their groups to `sink`, in order.
+    ///
+    /// Every `means.weights.len()` consecutive rows are a group. Where the network is a chain of Linear layers and
+    /// the perturbation mixes rows of tables ([`Background`](crate::perturb::Background)), no row is ever written.
+    ///
+    /// # Errors
+    /// Those of [`run`](Network::run), [`Error::Parameter`] if the rows are no whole groups or an output does not
+    /// exist, and [`Error::Numeric`] if an answer is NaN or infinite.
+    ///
+    /// # Example
+    /// ```
+    /// use whybox::device::Means;
+    /// use whybox::{Device, model::Model, perturb::Rows};
+    ///
+    /// let model = Model::builder("sum", &[2]).linear(&[1.0, 1.0], &[0.0], 1)?.build()?;
+    /// let network = Device::cpu().load(&model)?;
+    /// let rows = Rows::new(&[1.0, 2.0, 3.0, 4.0], 2)?;
+    /// let means = Means { weights: &[0.25, 0.75], outputs: &[0] };
+    /// network.means(&rows, &means, &Default::default(), &mut |groups, values| {
+    ///     assert_eq!((groups, values), (0..1, &[6.0][..]));
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), whybox::Error>(())
+    /// ```
+    pub fn means(
+        &self,
+        perturbation: &dyn Perturbation,
+        means: &Means<'_>,
+        options: &RunOptions,
+        sink: &mut MeanSink<'_>,
+    ) -> Result<MeansReport> {
+        let expander = perturbation.bind(&self.plan.input_layout)?;
+        means.check(perturbation.rows(), self.outputs())?;
+        self.engine.means(expander.as_ref(), perturbation.rows(), means, options, sink)
     }
 
     /// Evaluates every row of a perturbation: `[rows, outputs]`.

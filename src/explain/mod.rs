@@ -7,6 +7,7 @@ mod image;
 mod lime;
 mod pick;
 mod stability;
+mod table_game;
 
 pub use control::Control;
 pub use explanation::{Attribution, Explanation, Progress};
@@ -15,3 +16,4 @@ pub use image::{ImageExplainer, ImageExplanation, MaskResolution};
 pub use lime::{Labels, Lime};
 pub use pick::submodular_pick;
 pub use stability::Stability;
+pub use table_game::TableGame;

@@ -4,6 +4,7 @@
 //! engine expands any range of its rows, on the GPU by a WGSL kernel of `shaders/perturb/`, on the CPU
 //! by the twin of the same name.
 
+mod background;
 pub mod coalitions;
 mod orthogonal;
 pub mod philox;
@@ -13,18 +14,21 @@ mod rows;
 mod sampler;
 pub mod segment;
 mod segments;
+mod tokens;
 
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use background::{Background, TableMasker};
 pub use coalitions::Coalitions;
 pub use resized::{Footprints, ResizedSegments};
 pub use rows::Rows;
 pub use sampler::{LIME_STREAM, Sampling, lime_coalition_rows, lime_coalitions};
 pub use segments::Segments;
+pub use tokens::{Absent, Tokens};
 
 use crate::Result;
-use crate::plan::{InputLayout, Locality};
+use crate::plan::{InputLayout, Locality, Mixture};
 
 /// N variations of an input, described by little data.
 pub trait Perturbation: Send + Sync {
@@ -49,6 +53,11 @@ pub trait Expander: Send + Sync {
 
     /// For two-state inputs: which players each pixel depends on.
     fn locality(&self) -> Option<&Locality> {
+        None
+    }
+
+    /// For rows that mix instances with background rows: what is mixed.
+    fn mixture(&self) -> Option<&Mixture> {
         None
     }
 }

@@ -11,12 +11,16 @@ mod chunk;
 mod locality;
 mod lower;
 mod memory;
+mod mixture;
+mod mlp;
 mod movement;
 mod step;
 
 pub(crate) use check::check;
 pub use chunk::{FirstLayer, Needs, Schedule, human_bytes};
 pub use locality::Locality;
+pub use mixture::Mixture;
+pub(crate) use mlp::{Dense, Mlp};
 pub use movement::*;
 pub use step::*;
 

@@ -12,6 +12,7 @@ mod compiled;
 mod depthwise;
 mod direct;
 mod elementwise;
+mod fused;
 mod layout;
 mod matmul;
 mod memory;

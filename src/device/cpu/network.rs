@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::compiled::{Executable, compile};
+use super::fused::Fused;
 use super::layout::{Layout, Place, Segment};
 use super::memory::{Aligned, Operands, Rows, Workspace};
 use super::padded::select;
 use super::select::ConvKernel;
 use super::simd::Level;
 use super::tiling::{TILES, segments};
-use crate::device::{Engine, RunOptions, RunReport, Sink};
+use crate::device::{
+    Engine, MeanSink, Means, MeansForm, MeansReport, RunOptions, RunReport, Sink, cannot_fuse,
+};
 use crate::perturb::Expander;
 use crate::plan::{BufferId, FirstLayer, Locality, Needs, Plan, Schedule, View, check};
 use crate::{Error, Result};
@@ -37,6 +40,8 @@ pub struct CpuNetwork {
     steps: Vec<Box<dyn Executable>>,
     segments: Vec<Segment>,
     layout: Layout,
+    /// The network as a chain of Linear layers, if it is one.
+    fused: Option<Fused>,
     /// Memory of the last run, for the next.
     memory: Mutex<Memory>,
 }
@@ -128,7 +133,8 @@ impl CpuNetwork {
         let steps = compiled.collect::<Vec<_>>();
         let segments = segments(&plan, &steps);
         let layout = Layout::new(&plan, &segments)?;
-        Ok(CpuNetwork { level, plan, steps, segments, layout, memory: Mutex::default() })
+        let fused = Fused::of(&plan);
+        Ok(CpuNetwork { level, plan, steps, segments, layout, fused, memory: Mutex::default() })
     }
 
     /// Evaluates `rows` rows of a perturbation and hands the responses to `sink` chunk by chunk, in order.
@@ -147,6 +153,32 @@ impl CpuNetwork {
         let report = self.run_in(&mut memory, expander, rows, options, sink);
         *lock(&self.memory) = memory;
         report
+    }
+
+    /// Evaluates `rows` rows of a perturbation and hands the means of their groups to `sink`; see
+    /// [`Network::means`](crate::device::Network::means).
+    ///
+    /// # Errors
+    /// Those of [`run`](CpuNetwork::run), [`Error::Parameter`] if the options ask for a form that is impossible, and
+    /// [`Error::Numeric`] if an answer is NaN or infinite.
+    pub fn means(
+        &self,
+        perturbation: &dyn Expander,
+        rows: usize,
+        means: &Means<'_>,
+        options: &RunOptions,
+        sink: &mut MeanSink<'_>,
+    ) -> Result<MeansReport> {
+        means.check(rows, self.plan.outputs)?;
+        match (self.fused.as_ref().zip(perturbation.mixture()), options.means) {
+            (Some((fused, mixture)), form)
+                if form == Some(MeansForm::Fused) || form.is_none() && fused.pays(self.level, mixture) =>
+            {
+                fused.run(self.level, mixture, means, options.memory_bytes.unwrap_or(DEFAULT_CAP_BYTES), sink)
+            }
+            (None, Some(MeansForm::Fused)) => Err(cannot_fuse()),
+            _ => means.by_rows(self.plan.outputs, sink, |sink| self.run(perturbation, rows, options, sink)),
+        }
     }
 
     /// Seconds of each step in a run of `rows` rows of a perturbation.
@@ -415,6 +447,17 @@ impl Engine for CpuNetwork {
 
     fn chunk_rows(&self, rows: usize, options: &RunOptions) -> Result<usize> {
         Ok(self.schedule(rows, None, options)?.0.chunk_rows)
+    }
+
+    fn means(
+        &self,
+        perturbation: &dyn Expander,
+        rows: usize,
+        means: &Means<'_>,
+        options: &RunOptions,
+        sink: &mut MeanSink<'_>,
+    ) -> Result<MeansReport> {
+        CpuNetwork::means(self, perturbation, rows, means, options, sink)
     }
 }
 

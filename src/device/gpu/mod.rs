@@ -22,6 +22,7 @@ mod reflect;
 mod select;
 mod session;
 mod source;
+mod table_mlp;
 mod uniforms;
 
 use std::collections::HashMap;

@@ -14,9 +14,12 @@ use super::pipeline::Pipeline;
 use super::select::Tile;
 use super::session::{IN_FLIGHT, Session};
 use super::source::Shader;
-use crate::device::{Engine, RunOptions, RunReport, Sink};
+use super::table_mlp;
+use crate::device::{
+    Engine, MeanSink, Means, MeansForm, MeansReport, RunOptions, RunReport, Sink, cannot_fuse,
+};
 use crate::perturb::Expander;
-use crate::plan::{FirstLayer, Plan, Schedule, check};
+use crate::plan::{FirstLayer, Mlp, Plan, Schedule, check};
 use crate::{Error, Result};
 
 /// Cap on the bytes of activations if none is given.
@@ -43,6 +46,8 @@ pub struct GpuNetwork {
     pub(super) plan: Arc<Plan>,
     pub(super) overrides: Overrides,
     constants: HashMap<Packed, wgpu::Buffer>,
+    /// The network as a chain of Linear layers, if it is one.
+    mlp: Option<Mlp>,
     /// The buffers of the last run, for the next one.
     spare: Mutex<Option<Session>>,
 }
@@ -51,8 +56,9 @@ impl GpuNetwork {
     /// Checks a plan and uploads its weights.
     pub(super) async fn new(gpu: Arc<Gpu>, plan: Arc<Plan>, overrides: Overrides) -> Result<Self> {
         check(&plan)?;
+        let mlp = Mlp::of(&plan);
         let mut network =
-            GpuNetwork { gpu, plan, overrides, constants: HashMap::new(), spare: Mutex::new(None) };
+            GpuNetwork { gpu, plan, overrides, constants: HashMap::new(), mlp, spare: Mutex::new(None) };
         for step in &network.plan.clone().steps {
             for packed in constants(step) {
                 if !network.constants.contains_key(&packed) {
@@ -127,6 +133,30 @@ impl GpuNetwork {
     fn preferred_rows(&self) -> usize {
         let by_time = (self.gpu.caps.chunk_macs / self.plan.macs().max(1)).clamp(1, MOST_ROWS) as usize;
         self.overrides.chunk_rows.unwrap_or(by_time)
+    }
+
+    /// Evaluates `rows` rows of a perturbation and hands the means of their groups to `sink`.
+    async fn means_async(
+        &self,
+        perturbation: &dyn Expander,
+        rows: usize,
+        means: &Means<'_>,
+        options: &RunOptions,
+        sink: &mut MeanSink<'_>,
+    ) -> Result<MeansReport> {
+        if options.means != Some(MeansForm::Rows) {
+            let both = self.mlp.as_ref().zip(perturbation.mixture());
+            let binding_bytes = self.gpu.caps.binding_bytes;
+            if let Some((mlp, mixture)) =
+                both.filter(|(mlp, mixture)| table_mlp::fits(mlp, mixture, binding_bytes))
+            {
+                return Ok(table_mlp::run(self, mlp, mixture, means, sink).await?);
+            }
+            if options.means == Some(MeansForm::Fused) {
+                return Err(cannot_fuse());
+            }
+        }
+        means.by_rows(self.plan.outputs, sink, |sink| self.evaluate(perturbation, rows, options, sink))
     }
 
     fn schedule(&self, rows: usize, options: &RunOptions, preferred_rows: usize) -> Result<Schedule> {
@@ -250,5 +280,16 @@ impl Engine for GpuNetwork {
 
     fn chunk_rows(&self, rows: usize, options: &RunOptions) -> Result<usize> {
         Ok(self.schedule(rows, options, self.preferred_rows())?.chunk_rows)
+    }
+
+    fn means(
+        &self,
+        perturbation: &dyn Expander,
+        rows: usize,
+        means: &Means<'_>,
+        options: &RunOptions,
+        sink: &mut MeanSink<'_>,
+    ) -> Result<MeansReport> {
+        pollster::block_on(self.means_async(perturbation, rows, means, options, sink))
     }
 }

@@ -315,6 +315,22 @@ uniforms! {
         bias: f32,
     }
 
+    /// `shaders/table_mlp.wgsl`
+    TableMlpParams as TABLE_MLP {
+        tasks: u32,
+        groups_x: u32,
+        group: u32,
+        block: u32,
+        blocks: u32,
+        instances: u32,
+        background: u32,
+        features: u32,
+        words: u32,
+        layers: u32,
+        softmax: u32,
+        outputs: u32,
+    }
+
     /// `shaders/perturb/bernoulli.wgsl`
     BernoulliParams as BERNOULLI {
         total: u32,

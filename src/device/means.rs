@@ -1,0 +1,105 @@
+//! Responses averaged over groups of rows, as a table's are over its background.
+
+use std::ops::Range;
+
+use super::{RunReport, Sink, check_finite};
+use crate::{Error, Result};
+
+/// Receives means: the groups that are done and `[groups, outputs]` numbers, in ascending order of groups.
+pub type MeanSink<'a> = dyn FnMut(Range<usize>, &[f64]) -> Result<()> + 'a;
+
+/// How rows are averaged: every `weights.len()` consecutive rows make a group.
+#[derive(Debug, Clone, Copy)]
+pub struct Means<'a> {
+    /// A weight for each row of a group, the same for all groups.
+    pub weights: &'a [f64],
+    /// The outputs that are wanted, in this order.
+    pub outputs: &'a [usize],
+}
+
+/// How the means come about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MeansForm {
+    /// Every row goes through the plan's steps; the responses are averaged.
+    Rows,
+    /// Instance and background meet behind the first layer; only means are written.
+    Fused,
+}
+
+/// What happened in a run for means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MeansReport {
+    /// How the means came about.
+    pub form: MeansForm,
+}
+
+impl Means<'_> {
+    /// Checks weights and outputs, and gives the number of groups.
+    pub(crate) fn check(&self, rows: usize, outputs: usize) -> Result<usize> {
+        if self.weights.is_empty() || !rows.is_multiple_of(self.weights.len()) {
+            return Err(Error::parameter(
+                format!("{rows} rows are no whole groups of {}", self.weights.len()),
+                "weights",
+                "give a weight for each row of a group",
+            ));
+        }
+        if let Some(output) = self.outputs.iter().find(|&&output| output >= outputs) {
+            return Err(Error::parameter(
+                format!("output {output} does not exist"),
+                "outputs",
+                format!("the network has outputs 0 to {}", outputs.saturating_sub(1)),
+            ));
+        }
+        Ok(rows / self.weights.len())
+    }
+
+    /// Averages the responses of a run of all outputs, in f64 and in the order of the rows.
+    pub(crate) fn by_rows(
+        &self,
+        outputs: usize,
+        sink: &mut MeanSink<'_>,
+        run: impl FnOnce(&mut Sink<'_>) -> Result<RunReport>,
+    ) -> Result<MeansReport> {
+        let group_rows = self.weights.len();
+        let wanted = self.outputs.len();
+        let mut sums = vec![0.0; wanted];
+        let mut done = Vec::new();
+        run(&mut |rows, responses| {
+            check_finite(rows.start, outputs, responses)?;
+            done.clear();
+            for (row, response) in rows.clone().zip(responses.chunks_exact(outputs)) {
+                let member = row % group_rows;
+                for (sum, &output) in sums.iter_mut().zip(self.outputs) {
+                    *sum += self.weights[member] * f64::from(response[output]);
+                }
+                if member + 1 == group_rows {
+                    done.extend(sums.iter_mut().map(std::mem::take));
+                }
+            }
+            let groups = rows.start / group_rows..rows.end / group_rows;
+            if groups.is_empty() { Ok(()) } else { sink(groups, &done) }
+        })?;
+        Ok(MeansReport { form: MeansForm::Rows })
+    }
+}
+
+/// Reports the first NaN or infinity among the means of groups `first_group..`.
+pub(crate) fn check_means(first_group: usize, outputs: &[usize], values: &[f64]) -> Result<()> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(at) => Err(Error::numeric(
+            format!("the network's mean answer is {}", values[at]),
+            format!("group {}, output {}", first_group + at / outputs.len(), outputs[at % outputs.len()]),
+            "check the preprocessing and the network's weights",
+        )),
+    }
+}
+
+/// The error of a form that a run cannot have.
+pub(crate) fn cannot_fuse() -> Error {
+    Error::parameter(
+        "this network cannot take instance and background apart",
+        "means: fused",
+        "leave the choice open: it needs a small chain of Linear layers, and rows of a table",
+    )
+}

@@ -1,0 +1,67 @@
+//! Rows that mix instances with background rows.
+
+use std::sync::Arc;
+
+/// A table's perturbed rows: instances whose absent features take the values of background rows.
+///
+/// With R instances, C coalitions and B background rows there are C · R · B rows. Row `(c · R + r) · B + b`
+/// takes feature j from instance r where player `players[j]` is present in coalition c, else from background row
+/// b. So the rows of one (coalition, instance) follow each other: a *group*, over whose background an estimator
+/// averages.
+///
+/// An engine may use the structure: of `W x + c`, the first layer of a network, what instance and background add are
+/// computed once for each player and combined for each row.
+#[derive(Debug, Clone)]
+pub struct Mixture {
+    /// Elements of a row, F.
+    pub features: usize,
+    /// `[R, F]`, stored as the plan's input is.
+    pub instances: Arc<[f32]>,
+    /// `[B, F]`, stored as the plan's input is.
+    pub background: Arc<[f32]>,
+    /// Player of each feature; `u32::MAX` = the instance's value always shows.
+    pub players: Arc<[u32]>,
+    /// Number of players.
+    pub player_count: usize,
+    /// Packed coalitions `[C, words_per_row]`: bit `p % 32` of word `c · words_per_row + p / 32` says that player p
+    /// is present in coalition c.
+    pub masks: Arc<[u32]>,
+    /// Words per coalition.
+    pub words_per_row: usize,
+}
+
+impl Mixture {
+    /// Number of instances, R.
+    pub fn instance_rows(&self) -> usize {
+        self.instances.len() / self.features.max(1)
+    }
+
+    /// Number of background rows, B.
+    pub fn background_rows(&self) -> usize {
+        self.background.len() / self.features.max(1)
+    }
+
+    /// Number of coalitions, C.
+    pub fn coalitions(&self) -> usize {
+        self.masks.len() / self.words_per_row.max(1)
+    }
+
+    /// Whether player `player` is present in coalition `coalition`.
+    #[inline]
+    pub fn contains(&self, coalition: usize, player: u32) -> bool {
+        player == u32::MAX
+            || self.masks[coalition * self.words_per_row + player as usize / 32] >> (player % 32) & 1 == 1
+    }
+
+    /// Writes row `row`, as it is stored.
+    pub fn write(&self, row: usize, out: &mut [f32]) {
+        let (instances, rows) = (self.instance_rows(), self.background_rows());
+        let group = row / rows;
+        let (coalition, instance) = (group / instances, group % instances);
+        let instance = &self.instances[instance * self.features..][..self.features];
+        let background = &self.background[row % rows * self.features..][..self.features];
+        for (j, to) in out.iter_mut().enumerate() {
+            *to = if self.contains(coalition, self.players[j]) { instance[j] } else { background[j] };
+        }
+    }
+}
