@@ -5,6 +5,7 @@
 //! by the twin of the same name.
 
 pub mod coalitions;
+pub(crate) mod pairs;
 pub mod philox;
 pub mod picture;
 mod resized;
@@ -17,6 +18,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use coalitions::Coalitions;
+pub use pairs::{PairSampler, SizeSampling};
 pub use resized::{Footprints, ResizedSegments};
 pub use rows::Rows;
 pub use sampler::{LIME_STREAM, Sampling, lime_coalition_rows, lime_coalitions};
