@@ -1,5 +1,9 @@
 //! The result of an explanation.
 
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+use super::Interactions;
+
 /// How far a run has got: called with the number of evaluations done so far.
 pub type Progress<'a> = dyn FnMut(usize) + 'a;
 
@@ -13,6 +17,9 @@ pub struct Attribution {
     /// One standard error of each effect, `[players]`, where the method has them; NaN for players that were not
     /// selected.
     pub standard_errors: Option<Vec<f64>>,
+    /// How many independent pieces of information each standard error rests on: infinite where it is large or
+    /// known. Decides the width of [`Attribution::intervals`].
+    pub degrees_of_freedom: f64,
     /// The explanation with no player present: the surrogate's intercept for LIME, v(∅) for Shapley values.
     pub base_value: f64,
     /// The explanation with all players present: `base_value` plus the sum of `values`.
@@ -29,6 +36,36 @@ impl Attribution {
     pub fn additivity_gap(&self) -> f64 {
         self.prediction - self.local_prediction
     }
+
+    /// Confidence intervals `(low, high)` of the values, `[players]`, from Student's t distribution; `None` where
+    /// there are no standard errors, or where `confidence` is not between 0 and 1. With 0.95, the interval holds
+    /// the value that more evaluations would converge to 95 times in 100.
+    ///
+    /// # Example
+    /// ```
+    /// use whybox::explain::{Budget, Estimator, FunctionGame, KernelShap};
+    ///
+    /// let game = FunctionGame::new(12, 1, |present: &[bool], out: &mut [f64]| {
+    ///     out[0] = (0..12).map(|i| i as f64 * f64::from(u8::from(present[i]))).sum::<f64>().sqrt();
+    /// });
+    /// let shap = KernelShap { budget: Budget::of(300), ..KernelShap::default() };
+    /// let explanation = shap.explain(&game, &mut |_| {})?;
+    /// let intervals = explanation.attributions[0].intervals(0.95).expect("a sampled estimate has errors");
+    /// assert!(intervals.iter().all(|(low, high)| low <= high));
+    /// # Ok::<(), whybox::Error>(())
+    /// ```
+    pub fn intervals(&self, confidence: f64) -> Option<Vec<(f64, f64)>> {
+        let errors = self.standard_errors.as_ref().filter(|_| confidence > 0.0 && confidence < 1.0)?;
+        let width = student(0.5 + confidence / 2.0, self.degrees_of_freedom);
+        Some(self.values.iter().zip(errors).map(|(v, e)| (v - width * e, v + width * e)).collect())
+    }
+}
+
+/// A quantile of Student's t distribution; the normal one's for infinite or meaningless degrees of freedom.
+fn student(probability: f64, degrees: f64) -> f64 {
+    // A million degrees of freedom are the normal distribution to six digits.
+    let degrees = if degrees >= 1.0 { degrees.min(1e6) } else { 1e6 };
+    StudentsT::new(0.0, 1.0, degrees).map_or(f64::NAN, |t| t.inverse_cdf(probability))
 }
 
 /// An explanation of one instance.
@@ -40,6 +77,10 @@ pub struct Explanation {
     pub players: usize,
     /// One entry for each explained output, in the order asked for or of falling prediction.
     pub attributions: Vec<Attribution>,
+    /// Effects of pairs of players, where they were asked for.
+    pub interactions: Option<Interactions>,
+    /// Whether the values are exact but for rounding: every coalition that they depend on was evaluated.
+    pub exact: bool,
     /// Every output for the instance itself.
     pub prediction: Vec<f64>,
     /// Evaluations of the black box.
@@ -55,6 +96,31 @@ impl Explanation {
     pub fn top(&self, k: usize) -> Vec<usize> {
         top(&self.prediction, k)
     }
+
+    /// What error is left: over the outputs, the largest of (largest standard error / range of the values), the
+    /// number that a tolerance is compared with. 0 for exact values, `None` where the method gives no errors.
+    pub fn relative_error(&self) -> Option<f64> {
+        if self.exact {
+            return Some(0.0);
+        }
+        let errors = self.attributions.iter().map(|attribution| {
+            let errors = attribution.standard_errors.as_ref()?;
+            Some(relative_error(&attribution.values, errors))
+        });
+        errors.reduce(|a, b| Some(a?.max(b?))).flatten()
+    }
+}
+
+/// The largest standard error over the range of the values (0 included, so that equal values have a range); 0
+/// where nothing varies, infinite for an error that is not known.
+pub(super) fn relative_error(values: &[f64], errors: &[f64]) -> f64 {
+    if errors.iter().any(|error| error.is_nan()) {
+        return f64::INFINITY;
+    }
+    let largest = errors.iter().copied().fold(0.0, f64::max);
+    let (low, high) = values.iter().fold((0.0_f64, 0.0_f64), |(low, high), &v| (low.min(v), high.max(v)));
+    // Rounding errors of a constant game are no error.
+    if largest <= 1e-12 * high.max(-low) || largest == 0.0 { 0.0 } else { largest / (high - low) }
 }
 
 /// The `k` largest values' places, largest first; equal ones in their order.

@@ -14,6 +14,12 @@ pub trait Game {
     /// Numbers per coalition.
     fn outputs(&self) -> usize;
 
+    /// Which players vary, `[players]`: one that does not has the same value present as absent (a table cell that
+    /// equals every background row's), so its Shapley value is 0 and nothing is evaluated for it. Default: all.
+    fn varying(&self) -> Vec<bool> {
+        vec![true; self.players()]
+    }
+
     /// The value of each coalition: `[coalitions.rows(), outputs]`.
     ///
     /// # Errors

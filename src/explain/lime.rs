@@ -29,6 +29,41 @@ pub enum Labels {
     Top(usize),
     /// These outputs.
     Given(Vec<usize>),
+    /// Every output, in its order.
+    All,
+}
+
+impl Labels {
+    /// Refuses what a game of `outputs` outputs cannot answer.
+    pub(super) fn check(&self, outputs: usize) -> Result<()> {
+        match self {
+            Labels::Top(0) => Err(Error::parameter("no output to explain", "--top 0", "ask for at least 1")),
+            Labels::Given(labels) if labels.is_empty() => {
+                Err(Error::parameter("no output to explain", "labels", "name at least one"))
+            }
+            Labels::Given(labels) => match labels.iter().find(|&&label| label >= outputs) {
+                Some(label) => Err(Error::parameter(
+                    format!("there is no output {label}"),
+                    "--class",
+                    format!("the network has the outputs 0 to {}", outputs.saturating_sub(1)),
+                )),
+                None => Ok(()),
+            },
+            Labels::Top(_) | Labels::All => Ok(()),
+        }
+    }
+
+    /// The outputs that are explained, each once.
+    pub(super) fn choose(&self, prediction: &[f64]) -> Vec<usize> {
+        match self {
+            Labels::Top(k) => top(prediction, *k),
+            Labels::All => (0..prediction.len()).collect(),
+            Labels::Given(labels) => {
+                let mut seen = vec![false; prediction.len()];
+                labels.iter().copied().filter(|&label| !std::mem::replace(&mut seen[label], true)).collect()
+            }
+        }
+    }
 }
 
 /// LIME over any game. The defaults are those of `lime_image` 0.2.0.1, but for the top labels (1 instead of 5).
@@ -112,7 +147,7 @@ impl Lime {
             if first == 0 {
                 // Row 0 is the instance: its values choose the labels.
                 prediction = values.row(0).to_vec();
-                labels = self.labels(&prediction);
+                labels = self.labels.choose(&prediction);
                 gram = Gram::new(players, labels.len());
             }
             let row_weights: Vec<f64> =
@@ -155,6 +190,8 @@ impl Lime {
             method: "LIME",
             players,
             attributions,
+            interactions: None,
+            exact: false,
             prediction,
             evaluations: self.samples,
             seed: self.seed,
@@ -194,37 +231,7 @@ impl Lime {
                 format!("choose at most {MOST_PLAYERS}, for example slic:n=70"),
             ));
         }
-        let outputs = game.outputs();
-        match &self.labels {
-            Labels::Top(0) => Err(Error::parameter("no output to explain", "--top 0", "ask for at least 1")),
-            Labels::Given(labels) if labels.is_empty() => {
-                Err(Error::parameter("no output to explain", "labels", "name at least one"))
-            }
-            Labels::Given(labels) => match labels.iter().find(|&&label| label >= outputs) {
-                Some(label) => Err(Error::parameter(
-                    format!("there is no output {label}"),
-                    "--class",
-                    format!("the network has the outputs 0 to {}", outputs.saturating_sub(1)),
-                )),
-                None => Ok(()),
-            },
-            Labels::Top(_) => Ok(()),
-        }
-    }
-
-    fn labels(&self, prediction: &[f64]) -> Vec<usize> {
-        match &self.labels {
-            Labels::Top(k) => top(prediction, *k),
-            Labels::Given(labels) => {
-                let mut unique = Vec::new();
-                labels.iter().for_each(|label| {
-                    if !unique.contains(label) {
-                        unique.push(*label);
-                    }
-                });
-                unique
-            }
-        }
+        self.labels.check(game.outputs())
     }
 }
 
@@ -241,6 +248,7 @@ fn attribution(surrogate: &Surrogate, players: usize, output: usize, prediction:
         output,
         values,
         standard_errors,
+        degrees_of_freedom: f64::INFINITY,
         base_value: surrogate.intercept,
         local_prediction: surrogate.local_prediction,
         prediction,

@@ -6,6 +6,7 @@ mod game;
 mod image;
 mod lime;
 mod pick;
+mod shapley;
 mod stability;
 mod table_game;
 
@@ -15,5 +16,9 @@ pub use game::{FunctionGame, Game};
 pub use image::{ImageExplainer, ImageExplanation, MaskResolution};
 pub use lime::{Labels, Lime};
 pub use pick::submodular_pick;
+pub use shapley::{
+    Budget, CoalitionValues, Estimator, ExactShapley, Forecast, Hierarchy, InteractionIndex, Interactions,
+    KernelShap, Link, Linkage, Linked, OwenValues, PermutationShap, ShapleySampling, Terms,
+};
 pub use stability::Stability;
 pub use table_game::TableGame;

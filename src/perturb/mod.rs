@@ -7,6 +7,7 @@
 mod background;
 pub mod coalitions;
 mod orthogonal;
+pub(crate) mod pairs;
 pub mod philox;
 pub mod picture;
 mod resized;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 pub use background::{Background, TableMasker};
 pub use coalitions::Coalitions;
+pub use pairs::{PairSampler, SizeSampling};
 pub use resized::{Footprints, ResizedSegments};
 pub use rows::Rows;
 pub use sampler::{LIME_STREAM, Sampling, lime_coalition_rows, lime_coalitions};

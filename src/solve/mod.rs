@@ -15,6 +15,7 @@
 //! - [`ridge`]: weighted ridge regression, its weighted R² and standard errors;
 //! - [`lars`]: the least-angle and lasso paths;
 //! - [`mod@select`]: LIME's feature selection;
+//! - [`shapley`]: the Shapley regression, with `shap`'s selection of players;
 //! - [`surrogate`]: LIME's local model, all of the above in order.
 //!
 //! The answers agree with those of `lime` 0.2.0.1 and scikit-learn, given the same rows and
@@ -42,12 +43,16 @@
 //! # Ok::<(), whybox::Error>(())
 //! ```
 
+mod cubic;
 mod factor;
 pub mod gram;
 pub mod kernel;
 pub mod lars;
+pub(crate) mod paired;
+pub(crate) mod pairwise;
 pub mod ridge;
 pub mod select;
+pub mod shapley;
 pub mod surrogate;
 
 pub use gram::Gram;
@@ -55,4 +60,5 @@ pub use kernel::{Distance, Kernel, distances};
 pub use lars::{LarsMethod, LarsOptions, LarsPath, lars_path};
 pub use ridge::Ridge;
 pub use select::{Selection, select};
+pub use shapley::{L1Reg, shapley_regression};
 pub use surrogate::{Surrogate, SurrogateOptions};

@@ -1,0 +1,181 @@
+//! The Shapley regression over pairs of complementary coalitions.
+//!
+//! Kernel SHAP (Lundberg and Lee, NeurIPS 2017) finds the values φ that minimise
+//! `Σ_S μ(S) (v(S) - v(∅) - Σ_{i∈S} φ_i)²` under `Σ φ = v(N) - v(∅) = Δ`. Where S and its complement are both
+//! there, only the odd part of the game matters (arXiv 2602.01399): with `x = z - ½` and `g(S) = (v(S) - v(N∖S)) / 2`,
+//!
+//! ```text
+//! minimise Σ_pairs w (g - x·φ)²   under   1·φ = Δ
+//! φ = Δ/n 1 + C Σ w x (g - x·1 Δ/n),   C = P (P Σ w x xᵀ P + c 11ᵀ/n)⁻¹ P,   P = I - 11ᵀ/n
+//! ```
+//!
+//! All even terms, so all pairwise interactions, cancel exactly (arXiv 2601.18608). `C` is computed once for all
+//! outputs. Where there are too few pairs, the solution is the one nearest to `Δ/n 1`, and has no standard errors.
+
+use faer::Mat;
+use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+
+use super::cubic::Cubic;
+use super::factor::Factor;
+use crate::Result;
+use crate::perturb::{Coalitions, PairSampler};
+
+/// Numbers in a block of residuals.
+const BLOCK_VALUES: usize = 1 << 20;
+
+/// A sample of pairs with their regression matrix, ready for any number of outputs.
+pub(crate) struct PairedRegression<'a> {
+    sampler: &'a PairSampler,
+    weights: Vec<f64>,
+    /// `C`, `[players, players]`.
+    inverse: Array2<f64>,
+    /// Whether the pairs determine all values.
+    determined: bool,
+}
+
+/// Shapley values with their standard errors.
+pub(crate) struct PairedFit {
+    /// `[players, outputs]`
+    pub values: Array2<f64>,
+    /// `[players, outputs]`, where the pairs suffice.
+    pub errors: Option<Array2<f64>>,
+    pub degrees_of_freedom: f64,
+}
+
+impl<'a> PairedRegression<'a> {
+    pub fn new(sampler: &'a PairSampler) -> Result<Self> {
+        let coalitions = sampler.coalitions();
+        let players = coalitions.players();
+        let weights = sampler.weights();
+        let mut gram = Array2::<f64>::zeros((players, players));
+        for rows in blocks(coalitions.rows(), players) {
+            let x = halves(coalitions, rows.clone());
+            let weighted = &x * &Array1::from(weights[rows].to_vec()).insert_axis(Axis(1));
+            gram += &weighted.t().dot(&x);
+        }
+        // P A P: rows and columns about their means.
+        gram -= &gram.mean_axis(Axis(0)).unwrap_or_default().insert_axis(Axis(0));
+        gram = gram.reversed_axes();
+        gram -= &gram.mean_axis(Axis(0)).unwrap_or_default().insert_axis(Axis(0));
+        let level = gram.diag().sum() / players as f64;
+        let level = if level > 0.0 { level } else { 1.0 };
+        let share = level / players as f64;
+        let matrix = Mat::from_fn(players, players, |i, j| gram[[i, j]] + share);
+        let factor = Factor::new(&matrix)?;
+        let inverse = factor.inverse();
+        // The constant direction has eigenvalue `level`: take it out again.
+        let share = 1.0 / (level * players as f64);
+        let inverse = Array2::from_shape_fn((players, players), |(i, j)| inverse[(i, j)] - share);
+        Ok(Self { sampler, weights, inverse, determined: factor.rank(players) == players })
+    }
+
+    /// Values and errors from the odd part of the responses, `[pairs, outputs]`, and `Δ`, `[outputs]`. With `cubic`,
+    /// the pairs first fit a third-order model, whose Shapley values are known; the regression corrects it by what it
+    /// does not explain, out of sample.
+    pub fn fit(&self, odd: ArrayView2<f64>, delta: &[f64], cubic: bool) -> Result<PairedFit> {
+        let pairs = self.sampler.coalitions();
+        if !cubic || self.sampler.complete() || pairs.players() < 3 || odd.nrows() < 2 {
+            return Ok(self.linear(odd, delta));
+        }
+        // The linear part first, so that a linear game stays exact; but not where it would fit anything.
+        let mut rest = odd.to_owned();
+        let (mut values, mut left) = (Array2::zeros((pairs.players(), delta.len())), delta.to_vec());
+        if self.determined {
+            values = self.linear(odd, delta).values;
+            left.fill(0.0);
+            for rows in blocks(odd.nrows(), delta.len().max(pairs.players())) {
+                let mut rest = rest.slice_mut(s![rows.clone(), ..]);
+                rest -= &halves(pairs, rows).dot(&values);
+            }
+        }
+        let model = Cubic::fit(pairs, &self.weights, &self.sampled(), rest.view(), &left)?;
+        let mut fit = self.linear(model.residuals.view(), &model.delta);
+        fit.values += &model.values;
+        fit.values += &values;
+        Ok(fit)
+    }
+
+    /// Whether each pair stands for others that were not drawn.
+    fn sampled(&self) -> Vec<bool> {
+        let strata = self.sampler.strata();
+        (0..self.weights.len()).map(|pair| strata[self.sampler.stratum(pair)].1 < 1.0).collect()
+    }
+
+    fn linear(&self, odd: ArrayView2<f64>, delta: &[f64]) -> PairedFit {
+        let coalitions = self.sampler.coalitions();
+        let players = coalitions.players();
+        let even_split: Array1<f64> = delta.iter().map(|delta| delta / players as f64).collect();
+        let mut moments = Array2::<f64>::zeros((players, delta.len()));
+        for rows in blocks(coalitions.rows(), delta.len().max(players)) {
+            let x = halves(coalitions, rows.clone());
+            let mut rest = odd.slice(s![rows.clone(), ..]).to_owned();
+            for ((mut rest, x), row) in rest.outer_iter_mut().zip(x.outer_iter()).zip(rows) {
+                let total = x.sum();
+                rest.scaled_add(-total, &even_split);
+                rest *= self.weights[row];
+            }
+            moments += &x.t().dot(&rest);
+        }
+        let values = self.inverse.dot(&moments) + even_split.insert_axis(Axis(0));
+        let errors = (self.determined).then(|| self.errors(odd, &values));
+        let strata = self.sampler.strata();
+        let sampled: usize = strata.iter().filter(|s| s.1 < 1.0).map(|s| s.0).sum();
+        let share = sampled as f64 / odd.nrows().max(1) as f64;
+        PairedFit { values, errors, degrees_of_freedom: (sampled as f64 - players as f64 * share).max(1.0) }
+    }
+
+    /// Standard errors: the values are sums over strata of `w C x e`, drawn without replacement, so each stratum of k
+    /// pairs adds `(1 - f) k² s²/k` with its sampled part f and the variance s² of its terms. Residuals are divided by
+    /// `√(1 - h)`, h their leverage (HC2: MacKinnon and White 1985).
+    fn errors(&self, odd: ArrayView2<f64>, values: &Array2<f64>) -> Array2<f64> {
+        let coalitions = self.sampler.coalitions();
+        let mut variances = Array2::<f64>::zeros(values.dim());
+        for (stratum, (drawn, part)) in self.sampler.strata().into_iter().enumerate() {
+            if drawn == 0 || part >= 1.0 {
+                continue;
+            }
+            let members: Vec<usize> =
+                (0..odd.nrows()).filter(|&pair| self.sampler.stratum(pair) == stratum).collect();
+            let mut sum = Array2::<f64>::zeros(values.dim());
+            let mut square = Array2::<f64>::zeros(values.dim());
+            for members in members.chunks((BLOCK_VALUES / values.ncols().max(values.nrows())).max(1)) {
+                let x = Array2::from_shape_fn((members.len(), coalitions.players()), |(row, player)| {
+                    if coalitions.contains(members[row], player) { 0.5 } else { -0.5 }
+                });
+                let mut influence = x.dot(&self.inverse);
+                let mut rest = odd.select(Axis(0), members) - x.dot(values);
+                for (row, &pair) in members.iter().enumerate() {
+                    let mut influence = influence.row_mut(row);
+                    influence *= self.weights[pair];
+                    let leverage = influence.dot(&x.row(row)).clamp(0.0, 0.95);
+                    let mut rest = rest.row_mut(row);
+                    rest /= (1.0 - leverage).sqrt();
+                }
+                sum += &influence.t().dot(&rest);
+                influence.mapv_inplace(|c| c * c);
+                rest.mapv_inplace(|e| e * e);
+                square += &influence.t().dot(&rest);
+            }
+            let k = drawn as f64;
+            // One pair alone has no variance: its square must do.
+            let (centre, scale) = if drawn > 1 { (1.0 / k, k / (k - 1.0)) } else { (0.0, 1.0) };
+            variances.zip_mut_with(&(square - centre * &sum * &sum), |to, &v| {
+                *to += (1.0 - part) * scale * v.max(0.0);
+            });
+        }
+        variances.mapv_into(f64::sqrt)
+    }
+}
+
+/// `z - ½` of some rows, `[rows, players]`.
+pub(super) fn halves(coalitions: &Coalitions, rows: std::ops::Range<usize>) -> Array2<f64> {
+    Array2::from_shape_fn((rows.len(), coalitions.players()), |(row, player)| {
+        if coalitions.contains(rows.start + row, player) { 0.5 } else { -0.5 }
+    })
+}
+
+/// Ranges of rows whose blocks of `width` numbers a row stay small.
+pub(super) fn blocks(rows: usize, width: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let block = (BLOCK_VALUES / width.max(1)).max(1);
+    (0..rows).step_by(block).map(move |first| first..rows.min(first + block))
+}

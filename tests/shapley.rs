@@ -1,0 +1,394 @@
+//! Shapley estimators over games with known answers, and their promises.
+
+use std::path::Path;
+
+use ndarray::Array2;
+use serde_json::Value;
+use whybox::explain::{
+    Budget, CoalitionValues, Estimator, ExactShapley, Explanation, FunctionGame, Game, Hierarchy,
+    InteractionIndex, KernelShap, Labels, Linkage, OwenValues, PermutationShap, ShapleySampling, Terms,
+};
+use whybox::perturb::{Coalitions, SizeSampling};
+use whybox::solve::L1Reg;
+use whybox::{Error, Result};
+
+fn explain(method: &dyn Estimator, game: &dyn Game) -> Result<Explanation> {
+    method.explain(game, &mut |_| {})
+}
+
+fn close(explanation: &Explanation, output: usize, expected: &[f64], tolerance: f64) {
+    let values = &explanation.attributions[output].values;
+    let largest = expected.iter().fold(1.0, |max: f64, v| max.max(v.abs()));
+    for (player, (ours, theirs)) in values.iter().zip(expected).enumerate() {
+        let apart = (ours - theirs).abs();
+        assert!(apart <= tolerance * largest, "{}, player {player}: {ours} {theirs}", explanation.method);
+    }
+    assert!(explanation.attributions[output].additivity_gap().abs() <= 1e-9 * largest);
+}
+
+fn methods(evaluations: usize) -> Vec<Box<dyn Estimator>> {
+    let budget = Budget::of(evaluations);
+    let kernel = |terms, sampling| KernelShap { budget, terms, sampling, ..KernelShap::default() };
+    vec![
+        Box::new(kernel(Terms::Single, SizeSampling::Kernel)),
+        Box::new(kernel(Terms::Single, SizeSampling::Leverage)),
+        Box::new(kernel(Terms::Triples, SizeSampling::Leverage)),
+        Box::new(PermutationShap { budget, ..PermutationShap::default() }),
+        Box::new(ShapleySampling { budget, ..ShapleySampling::default() }),
+    ]
+}
+
+/// Two linear outputs.
+fn linear(players: usize) -> FunctionGame<impl Fn(&[bool], &mut [f64])> {
+    FunctionGame::new(players, 2, move |present: &[bool], out: &mut [f64]| {
+        let sum = |f: fn(usize) -> f64| -> f64 { (0..players).filter(|&i| present[i]).map(f).sum() };
+        out[0] = 3.0 + sum(|i| i as f64 - 2.5);
+        out[1] = -1.0 + sum(|i| (i as f64).sin());
+    })
+}
+
+#[test]
+fn every_method_is_exact_on_linear_games() -> Result<()> {
+    for players in [1, 2, 3, 7, 33, 40] {
+        let game = linear(players);
+        let mut methods = methods(400);
+        methods.push(Box::new(OwenValues::new(Hierarchy::balanced(players)?)));
+        if players < 10 {
+            methods.push(Box::new(ExactShapley::default()));
+        }
+        for method in methods {
+            let explanation = explain(method.as_ref(), &game)?;
+            close(&explanation, 0, &(0..players).map(|i| i as f64 - 2.5).collect::<Vec<_>>(), 1e-10);
+            close(&explanation, 1, &(0..players).map(|i| (i as f64).sin()).collect::<Vec<_>>(), 1e-10);
+            assert!((explanation.attributions[0].base_value - 3.0).abs() < 1e-12);
+        }
+    }
+    Ok(())
+}
+
+/// Unanimity of three players, majority, and an airport game (Littlechild and Owen 1973).
+fn classics(players: usize) -> FunctionGame<impl Fn(&[bool], &mut [f64])> {
+    FunctionGame::new(players, 3, move |present: &[bool], out: &mut [f64]| {
+        let count = present.iter().filter(|&&p| p).count();
+        out[0] = f64::from(u8::from(present[0] && present[2] && present[3]));
+        out[1] = f64::from(u8::from(2 * count > players));
+        out[2] = (0..players).rev().find(|&i| present[i]).map_or(0.0, |i| (i + 1) as f64);
+    })
+}
+
+fn classic_values(players: usize) -> [Vec<f64>; 3] {
+    let airport = (0..players).map(|i| (0..=i).map(|step| 1.0 / (players - step) as f64).sum());
+    [
+        (0..players).map(|i| if [0, 2, 3].contains(&i) { 1.0 / 3.0 } else { 0.0 }).collect(),
+        vec![1.0 / players as f64; players],
+        airport.collect(),
+    ]
+}
+
+#[test]
+fn enumeration_agrees_with_closed_forms() -> Result<()> {
+    for players in [4, 5, 9, 12] {
+        let game = classics(players);
+        let all = Budget::of(1 << players);
+        for method in [
+            Box::new(ExactShapley::default()) as Box<dyn Estimator>,
+            Box::new(KernelShap { budget: all, ..KernelShap::default() }),
+            Box::new(KernelShap { budget: all, terms: Terms::Single, ..KernelShap::default() }),
+        ] {
+            let explanation = explain(method.as_ref(), &game)?;
+            assert!(explanation.exact);
+            assert_eq!(explanation.relative_error(), Some(0.0));
+            assert_eq!(explanation.evaluations, 1 << players);
+            for (output, expected) in classic_values(players).iter().enumerate() {
+                close(&explanation, output, expected, 1e-12);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn samples_approach_closed_forms() -> Result<()> {
+    let game = classics(12);
+    for method in methods(2000) {
+        let explanation = explain(method.as_ref(), &game)?;
+        assert!(explanation.evaluations <= 2000 && !explanation.exact);
+        for (output, expected) in classic_values(12).iter().enumerate() {
+            let attribution = &explanation.attributions[output];
+            let errors = attribution.standard_errors.as_ref().expect("errors");
+            for player in 0..12 {
+                let apart = (attribution.values[player] - expected[player]).abs();
+                assert!(
+                    apart <= 5.0 * errors[player] + 1e-9,
+                    "{}: {apart} {}",
+                    method.name(),
+                    errors[player]
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn pairwise_interactions_of_unanimity() -> Result<()> {
+    // v = 2 [0 and 1] - [2 and 3]: of order two, so both indices are its own coefficients.
+    let game = FunctionGame::new(6, 1, |present: &[bool], out: &mut [f64]| {
+        let both = |i: usize, j: usize| f64::from(u8::from(present[i] && present[j]));
+        out[0] = 1.0 + 2.0 * both(0, 1) - both(2, 3);
+    });
+    let sampled = KernelShap { budget: Budget::of(50), interactions: true, ..KernelShap::default() };
+    for method in [
+        Box::new(ExactShapley { interactions: Some(InteractionIndex::Shapley), ..ExactShapley::default() })
+            as Box<dyn Estimator>,
+        Box::new(ExactShapley { interactions: Some(InteractionIndex::Faithful), ..ExactShapley::default() }),
+        Box::new(sampled),
+    ] {
+        let found = explain(method.as_ref(), &game)?.interactions.expect("interactions");
+        for i in 0..6 {
+            assert!(found.singles[[i, 0]].abs() < 1e-9);
+            for j in 0..6 {
+                let expected = match (i.min(j), i.max(j)) {
+                    (0, 1) => 2.0,
+                    (2, 3) => -1.0,
+                    _ => 0.0,
+                };
+                assert!((found.pair(i, j, 0) - expected).abs() < 1e-9, "{} {i} {j}", method.name());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn reference(name: &str) -> Option<Value> {
+    let path = Path::new("../shared/data/reference").join(name);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Some(serde_json::from_str(&text).expect("the reference is JSON")),
+        Err(_) => {
+            println!("skipped: {} is absent", path.display());
+            None
+        }
+    }
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().expect("a list").iter().map(|number| number.as_f64().expect("a number")).collect()
+}
+
+#[test]
+fn the_california_game_of_shapiq() -> Result<()> {
+    let Some(document) = reference("game_california_imputer.json") else { return Ok(()) };
+    let values = numbers(&document["values"]);
+    let game = CoalitionValues::new(8, Array2::from_shape_vec((256, 1), values).expect("256 values"))?;
+    let expected = &document["expected"];
+    let shapley = numbers(&expected["shapley"]);
+    close(&explain(&ExactShapley::default(), &game)?, 0, &shapley, 1e-8);
+    let kernel = KernelShap { interactions: true, ..KernelShap::default() };
+    close(&explain(&kernel, &game)?, 0, &shapley, 1e-8);
+    let index = |index| ExactShapley { interactions: Some(index), ..ExactShapley::default() };
+    for (method, key, singles) in [
+        (&index(InteractionIndex::Shapley) as &dyn Estimator, "shapley_interaction_index_order_2", false),
+        (&index(InteractionIndex::Shapley), "k_sii_order_2", true),
+        (&index(InteractionIndex::Faithful), "faithful_shapley_order_2", true),
+        (&kernel, "faithful_shapley_order_2", true),
+    ] {
+        let found = explain(method, &game)?.interactions.expect("interactions");
+        let mut pairs = 0;
+        for (names, value) in expected[key].as_object().expect("values by player") {
+            let players: Vec<usize> = names.split(',').map(|p| p.parse().expect("a player")).collect();
+            let ours = match players[..] {
+                [i, j] => found.pair(i, j, 0),
+                [i] if singles => found.singles[[i, 0]],
+                _ => continue,
+            };
+            pairs += usize::from(players.len() == 2);
+            let theirs = value.as_f64().expect("a number");
+            assert!((ours - theirs).abs() < 1e-6, "{key} {names}: {ours} {theirs}");
+        }
+        assert_eq!(pairs, 28, "{key}");
+    }
+    Ok(())
+}
+
+#[test]
+fn coalition_values_survive_a_file() -> Result<()> {
+    let values = ExactShapley::default().coalition_values(&linear(5), &mut |_| {})?;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("values.npy");
+    values.save(&path)?;
+    assert_eq!(CoalitionValues::load(&path)?, values);
+    assert!(matches!(CoalitionValues::load(&folder.path().join("none.npy")), Err(Error::Io(_))));
+    Ok(())
+}
+
+/// A smooth game of high order.
+fn smooth(players: usize, outputs: usize) -> FunctionGame<impl Fn(&[bool], &mut [f64])> {
+    FunctionGame::new(players, outputs, move |present: &[bool], out: &mut [f64]| {
+        for (k, out) in out.iter_mut().enumerate() {
+            let sum = |a: f64, b: f64| -> f64 {
+                (0..players).filter(|&i| present[i]).map(|i| (a * (i + 3 * k) as f64 + b).sin()).sum()
+            };
+            *out = (sum(1.7, 0.3)).tanh() + 0.5 * (sum(2.9, 1.0) * 1.5).sin();
+        }
+    })
+}
+
+/// How often 95 % intervals hold the exact value, pooled and for the worst player.
+fn coverage(method: impl Fn(u64) -> Box<dyn Estimator>, game: &dyn Game, seeds: u64) -> Result<(f64, f64)> {
+    let exact = explain(&ExactShapley::default(), game)?;
+    let mut held = vec![0.0; game.players() * game.outputs()];
+    for seed in 0..seeds {
+        let explanation = explain(method(seed).as_ref(), game)?;
+        for (k, (ours, exact)) in explanation.attributions.iter().zip(&exact.attributions).enumerate() {
+            let intervals = ours.intervals(0.95).expect("intervals");
+            for (player, ((low, high), value)) in intervals.iter().zip(&exact.values).enumerate() {
+                held[k * game.players() + player] += f64::from(u8::from(low <= value && value <= high));
+            }
+        }
+    }
+    let worst = held.iter().copied().fold(f64::INFINITY, f64::min) / seeds as f64;
+    Ok((held.iter().sum::<f64>() / (held.len() as u64 * seeds) as f64, worst))
+}
+
+#[test]
+fn intervals_hold_the_truth_about_as_often_as_they_say() -> Result<()> {
+    let game = smooth(12, 3);
+    for (name, terms) in [("single", Terms::Single), ("triples", Terms::Triples)] {
+        let method = |seed| -> Box<dyn Estimator> {
+            Box::new(KernelShap { budget: Budget::of(400), terms, seed, ..KernelShap::default() })
+        };
+        let (pooled, worst) = coverage(method, &game, 40)?;
+        println!("{name}: {pooled:.3}, worst {worst:.3}");
+        assert!((0.91..=0.99).contains(&pooled) && worst >= 0.7, "{name}: {pooled} {worst}");
+    }
+    let method = |seed| -> Box<dyn Estimator> {
+        Box::new(PermutationShap { budget: Budget::of(700), seed, ..PermutationShap::default() })
+    };
+    let (pooled, worst) = coverage(method, &game, 40)?;
+    println!("permutation: {pooled:.3}, worst {worst:.3}");
+    assert!((0.91..=0.99).contains(&pooled) && worst >= 0.7, "permutation: {pooled} {worst}");
+    Ok(())
+}
+
+#[test]
+fn a_tolerance_is_met_or_the_cap_is_reached() -> Result<()> {
+    let game = smooth(14, 1);
+    let exact = explain(&ExactShapley::default(), &game)?;
+    for tolerance in [0.05, 0.01] {
+        let budget = Budget { evaluations: 10_000, tolerance: Some(tolerance), seconds: None };
+        let shap = KernelShap { budget, ..KernelShap::default() };
+        let mut forecasts = Vec::new();
+        let found = shap.explain_forecasting(&game, &mut |_| {}, &mut |at| forecasts.push(at))?;
+        let error = found.relative_error().expect("an error");
+        assert!(error <= tolerance || found.evaluations >= 9_999, "{error} after {}", found.evaluations);
+        assert!(forecasts.iter().all(|at| at.expected >= at.evaluations && at.expected <= 10_000));
+        assert_eq!(forecasts.last().map(|at| at.evaluations), Some(found.evaluations));
+        let (ours, theirs) = (&found.attributions[0].values, &exact.attributions[0].values);
+        let range = theirs.iter().fold(0.0, |max: f64, v| max.max(v.abs()));
+        assert!(ours.iter().zip(theirs).all(|(a, b)| (a - b).abs() < 6.0 * tolerance * range));
+        // The number of evaluations alone reproduces the result.
+        let again = explain(&KernelShap { budget: Budget::of(found.evaluations), ..shap }, &game)?;
+        assert_eq!(again.attributions, found.attributions);
+    }
+    Ok(())
+}
+
+/// A game that answers in its own blocks and says that player 2 does not vary.
+struct Odd<G>(G);
+
+impl<G: Game> Game for Odd<G> {
+    fn players(&self) -> usize {
+        self.0.players()
+    }
+
+    fn outputs(&self) -> usize {
+        self.0.outputs()
+    }
+
+    fn varying(&self) -> Vec<bool> {
+        (0..self.players()).map(|player| player != 2).collect()
+    }
+
+    fn values(&self, coalitions: &Coalitions) -> Result<Array2<f64>> {
+        self.0.values(coalitions)
+    }
+}
+
+#[test]
+fn a_player_that_does_not_vary_gets_nothing() -> Result<()> {
+    let game = Odd(FunctionGame::new(5, 1, |present: &[bool], out: &mut [f64]| {
+        let x = |i: usize| f64::from(u8::from(present[i]));
+        out[0] = x(0) * x(1) * x(3) + x(4);
+    }));
+    let mut all = methods(100);
+    all.push(Box::new(ExactShapley {
+        interactions: Some(InteractionIndex::Shapley),
+        ..ExactShapley::default()
+    }));
+    for method in all {
+        let explanation = explain(method.as_ref(), &game)?;
+        assert_eq!(explanation.attributions[0].values[2], 0.0);
+        assert!((explanation.attributions[0].values[4] - 1.0).abs() < 1e-9);
+    }
+    let found = explain(&ExactShapley::default(), &game)?;
+    assert_eq!(found.evaluations, 16);
+    close(&found, 0, &[1.0 / 3.0, 1.0 / 3.0, 0.0, 1.0 / 3.0, 1.0], 1e-12);
+    Ok(())
+}
+
+#[test]
+fn selection_keeps_few_players_and_the_sum() -> Result<()> {
+    let game = smooth(12, 2);
+    for l1_reg in [L1Reg::NumFeatures(4), L1Reg::Aic, L1Reg::Bic, L1Reg::Alpha(1e-5)] {
+        let shap = KernelShap { budget: Budget::of(600), l1_reg, ..KernelShap::default() };
+        let explanation = explain(&shap, &game)?;
+        for attribution in &explanation.attributions {
+            assert!(attribution.additivity_gap().abs() < 1e-9);
+            let chosen = attribution.values.iter().filter(|v| **v != 0.0).count();
+            assert!(chosen > 0 && (l1_reg != L1Reg::NumFeatures(4) || chosen == 4), "{l1_reg:?}: {chosen}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn bad_games_and_budgets_are_typed_errors() {
+    let refused = |method: &dyn Estimator, game: &dyn Game| explain(method, game).expect_err("an error");
+    for method in methods(8).iter().take(3) {
+        assert!(matches!(refused(method.as_ref(), &linear(7)), Error::Parameter(_)), "below players + 2");
+        assert!(explain(method.as_ref(), &linear(6)).is_ok(), "players + 2");
+    }
+    let nan = FunctionGame::new(4, 1, |_: &[bool], out: &mut [f64]| out[0] = f64::NAN);
+    for method in methods(100) {
+        assert!(matches!(refused(method.as_ref(), &nan), Error::Numeric(_)));
+        let nobody = FunctionGame::new(0, 1, |_: &[bool], out: &mut [f64]| out[0] = 1.0);
+        assert!(matches!(refused(method.as_ref(), &nobody), Error::Parameter(_)));
+        let flat = FunctionGame::new(6, 1, |_: &[bool], out: &mut [f64]| out[0] = 1.0);
+        let explanation = explain(method.as_ref(), &flat).expect("a constant game");
+        assert!(explanation.attributions[0].values.iter().all(|v| v.abs() < 1e-12));
+    }
+    let wrong = KernelShap { labels: Labels::Given(vec![5]), ..KernelShap::default() };
+    assert!(matches!(refused(&wrong, &linear(4)), Error::Parameter(_)));
+    let senseless =
+        KernelShap { budget: Budget { tolerance: Some(0.0), ..Budget::default() }, ..KernelShap::default() };
+    assert!(matches!(refused(&senseless, &linear(4)), Error::Parameter(_)));
+    assert!(matches!(refused(&ExactShapley::default(), &linear(40)), Error::Limits(_)));
+    let few = KernelShap { budget: Budget::of(30), interactions: true, ..KernelShap::default() };
+    assert!(matches!(refused(&few, &linear(10)), Error::Numeric(_)), "a singular design");
+    let other = OwenValues::new(Hierarchy::balanced(3).expect("a tree"));
+    assert!(matches!(refused(&other, &linear(4)), Error::Parameter(_)));
+}
+
+#[test]
+fn clusters_follow_correlations() -> Result<()> {
+    let rows = Array2::from_shape_fn((50, 4), |(row, column)| {
+        let noise = ((row * 7 + column * 13) % 11) as f64;
+        match column {
+            0 | 2 => row as f64 + 0.1 * noise,
+            _ => (row as f64).sin() * 5.0 + 0.3 * noise,
+        }
+    });
+    let tree = Hierarchy::from_correlations(rows.view(), Linkage::Complete)?;
+    assert_eq!((tree.members(4), tree.members(5)), (vec![0, 2], vec![1, 3]));
+    Ok(())
+}
