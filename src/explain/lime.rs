@@ -30,6 +30,43 @@ pub enum Labels {
     Given(Vec<usize>),
 }
 
+impl Labels {
+    /// Checks that a black box of `outputs` outputs has what is asked for.
+    pub(super) fn check(&self, outputs: usize) -> Result<()> {
+        match self {
+            Labels::Top(0) => Err(Error::parameter("no output to explain", "--top 0", "ask for at least 1")),
+            Labels::Given(labels) if labels.is_empty() => {
+                Err(Error::parameter("no output to explain", "labels", "name at least one"))
+            }
+            Labels::Given(labels) => match labels.iter().find(|&&label| label >= outputs) {
+                Some(label) => Err(Error::parameter(
+                    format!("there is no output {label}"),
+                    "--class",
+                    format!("the network has the outputs 0 to {}", outputs.saturating_sub(1)),
+                )),
+                None => Ok(()),
+            },
+            Labels::Top(_) => Ok(()),
+        }
+    }
+
+    /// The outputs that are meant, each once, where `prediction` is the instance's.
+    pub(super) fn choose(&self, prediction: &[f64]) -> Vec<usize> {
+        match self {
+            Labels::Top(k) => top(prediction, *k),
+            Labels::Given(labels) => {
+                let mut unique = Vec::new();
+                labels.iter().for_each(|label| {
+                    if !unique.contains(label) {
+                        unique.push(*label);
+                    }
+                });
+                unique
+            }
+        }
+    }
+}
+
 /// LIME over any game. The defaults are those of `lime_image` 0.2.0.1, but for the top labels (1 instead of 5).
 ///
 /// Source of the formulas: `lime_base.py` and `lime_image.py` of that package; see [`crate::solve`].
@@ -106,7 +143,7 @@ impl Lime {
             if first == 0 {
                 // Row 0 is the instance: its values choose the labels.
                 prediction = values.row(0).to_vec();
-                labels = self.labels(&prediction);
+                labels = self.labels.choose(&prediction);
                 gram = Gram::new(players, labels.len());
             }
             let row_weights: Vec<f64> =
@@ -173,42 +210,17 @@ impl Lime {
                 format!("choose at most {MOST_PLAYERS}, for example slic:n=70"),
             ));
         }
-        let outputs = game.outputs();
-        match &self.labels {
-            Labels::Top(0) => Err(Error::parameter("no output to explain", "--top 0", "ask for at least 1")),
-            Labels::Given(labels) if labels.is_empty() => {
-                Err(Error::parameter("no output to explain", "labels", "name at least one"))
-            }
-            Labels::Given(labels) => match labels.iter().find(|&&label| label >= outputs) {
-                Some(label) => Err(Error::parameter(
-                    format!("there is no output {label}"),
-                    "--class",
-                    format!("the network has the outputs 0 to {}", outputs.saturating_sub(1)),
-                )),
-                None => Ok(()),
-            },
-            Labels::Top(_) => Ok(()),
-        }
-    }
-
-    fn labels(&self, prediction: &[f64]) -> Vec<usize> {
-        match &self.labels {
-            Labels::Top(k) => top(prediction, *k),
-            Labels::Given(labels) => {
-                let mut unique = Vec::new();
-                labels.iter().for_each(|label| {
-                    if !unique.contains(label) {
-                        unique.push(*label);
-                    }
-                });
-                unique
-            }
-        }
+        self.labels.check(game.outputs())
     }
 }
 
 /// A surrogate as one value for each player.
-fn attribution(surrogate: &Surrogate, players: usize, output: usize, prediction: f64) -> Attribution {
+pub(super) fn attribution(
+    surrogate: &Surrogate,
+    players: usize,
+    output: usize,
+    prediction: f64,
+) -> Attribution {
     let mut values = vec![0.0; players];
     surrogate.coefficients.iter().for_each(|&(player, value)| values[player] = value);
     let standard_errors = surrogate.standard_errors.as_ref().map(|errors| {

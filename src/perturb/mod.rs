@@ -4,9 +4,12 @@
 //! engine expands any range of its rows, on the GPU by a WGSL kernel of `shaders/perturb/`, on the CPU
 //! by the twin of the same name.
 
+mod bins;
 pub mod coalitions;
+mod neighbourhood;
 pub mod philox;
 pub mod picture;
+mod removal;
 mod resized;
 mod rows;
 mod sampler;
@@ -16,7 +19,9 @@ mod segments;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use bins::{Bins, Discretiser};
 pub use coalitions::Coalitions;
+pub use neighbourhood::{Around, CellSampling, Neighbourhood, Neighbours};
 pub use resized::{Footprints, ResizedSegments};
 pub use rows::Rows;
 pub use sampler::{LIME_STREAM, Sampling, lime_coalition_rows, lime_coalitions};

@@ -17,6 +17,7 @@ use std::ops::Range;
 
 use super::coalitions::{Coalitions, complement_row, last_word_mask, words_for};
 use super::philox::{halves, philox4x32_10};
+use super::removal::removal_row;
 use crate::{Error, Result};
 
 /// The stream that LIME's coalitions are drawn from.
@@ -31,6 +32,8 @@ pub enum Sampling {
     /// Antithetic pairs: row `2k` is the complement of row `2k - 1`, so that effects of even order
     /// cancel from the estimates of single players.
     Paired,
+    /// So many players absent as a fair die of that many sides says, from 1 to all: LIME's rows on texts.
+    Removal,
 }
 
 /// Writes row number `row` of LIME's coalitions, packed as in [`Coalitions`].
@@ -38,6 +41,8 @@ fn lime_row(players: usize, row: u64, seed: u64, sampling: Sampling, words: &mut
     let mirrored = sampling == Sampling::Paired && row > 0 && row.is_multiple_of(2);
     if row == 0 {
         words.fill(u32::MAX);
+    } else if sampling == Sampling::Removal {
+        removal_row(players, row, seed, words);
     } else {
         let [low, high] = halves(row - u64::from(mirrored));
         for (block, lanes) in (0..).zip(words.chunks_mut(4)) {
@@ -118,7 +123,7 @@ mod tests {
 
     #[test]
     fn rows_do_not_depend_on_chunks() {
-        for sampling in [Sampling::Independent, Sampling::Paired] {
+        for sampling in [Sampling::Independent, Sampling::Paired, Sampling::Removal] {
             for players in [1, 31, 32, 33, 127, 128, 129, 300] {
                 let all = lime_coalitions(players, 50, 3, sampling).unwrap();
                 for chunk in [1, 7, 50] {
