@@ -42,6 +42,8 @@ pub mod perturb;
 pub mod plan;
 pub mod report;
 pub mod solve;
+pub mod table;
+pub mod text;
 
 pub use device::{Device, Network};
 pub use error::{Error, Result};

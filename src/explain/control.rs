@@ -160,7 +160,9 @@ impl Evaluated<'_> {
         if residuals.variation(0) * (1.0 - rest.score) >= missed {
             return Ok(None);
         }
-        self.blocks(virtual_rows, self.lime.seed ^ OTHER_SEED, Sampling::Orthogonal, |first, coalitions| {
+        // The same distribution, by the design that scatters least.
+        let spread = if sampling == Sampling::Removal { sampling } else { Sampling::Orthogonal };
+        self.blocks(virtual_rows, self.lime.seed ^ OTHER_SEED, spread, |first, coalitions| {
             let mut shares: Vec<f64> =
                 self.row_weights(coalitions).iter().map(|weight| weight / ratio).collect();
             if first == 0 {

@@ -236,7 +236,12 @@ impl Lime {
 }
 
 /// A surrogate as one value for each player.
-fn attribution(surrogate: &Surrogate, players: usize, output: usize, prediction: f64) -> Attribution {
+pub(super) fn attribution(
+    surrogate: &Surrogate,
+    players: usize,
+    output: usize,
+    prediction: f64,
+) -> Attribution {
     let mut values = vec![0.0; players];
     surrogate.coefficients.iter().for_each(|&(player, value)| values[player] = value);
     let standard_errors = surrogate.standard_errors.as_ref().map(|errors| {

@@ -5,6 +5,8 @@ mod explanation;
 mod game;
 mod image;
 mod lime;
+mod lime_tabular;
+mod lime_text;
 mod pick;
 mod shapley;
 mod stability;
@@ -15,6 +17,8 @@ pub use explanation::{Attribution, Explanation, Progress};
 pub use game::{FunctionGame, Game};
 pub use image::{ImageExplainer, ImageExplanation, MaskResolution};
 pub use lime::{Labels, Lime};
+pub use lime_tabular::{LimeTabular, RowFunction};
+pub use lime_text::{TextFunction, TextGame};
 pub use pick::submodular_pick;
 pub use shapley::{
     Budget, CoalitionValues, Estimator, ExactShapley, Forecast, Hierarchy, InteractionIndex, Interactions,

@@ -5,11 +5,14 @@
 //! by the twin of the same name.
 
 mod background;
+mod bins;
 pub mod coalitions;
+mod neighbourhood;
 mod orthogonal;
 pub(crate) mod pairs;
 pub mod philox;
 pub mod picture;
+mod removal;
 mod resized;
 mod rows;
 mod sampler;
@@ -21,7 +24,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use background::{Background, TableMasker};
+pub use bins::{Bins, Discretiser};
 pub use coalitions::Coalitions;
+pub use neighbourhood::{Around, CellSampling, Neighbourhood, Neighbours};
 pub use pairs::{PairSampler, SizeSampling};
 pub use resized::{Footprints, ResizedSegments};
 pub use rows::Rows;

@@ -18,6 +18,7 @@ use std::ops::Range;
 use super::coalitions::{Coalitions, complement_row, last_word_mask, words_for};
 use super::orthogonal::OrthogonalPairs;
 use super::philox::{halves, philox4x32_10};
+use super::removal::removal_row;
 use crate::{Error, Result};
 
 /// The stream that LIME's coalitions are drawn from.
@@ -36,13 +37,17 @@ pub enum Sampling {
     /// exactly: the least scatter over seeds of the three (docs/performance.md). The rows depend on how many are
     /// asked for.
     Orthogonal,
+    /// So many players absent as a fair die of that many sides says, from 1 to all: LIME's rows on texts.
+    Removal,
 }
 
 /// Writes row number `row` of LIME's coin tosses, packed as in [`Coalitions`].
-fn lime_row(players: usize, row: u64, seed: u64, paired: bool, words: &mut [u32]) {
-    let mirrored = paired && row > 0 && row.is_multiple_of(2);
+fn lime_row(players: usize, row: u64, seed: u64, sampling: Sampling, words: &mut [u32]) {
+    let mirrored = sampling == Sampling::Paired && row > 0 && row.is_multiple_of(2);
     if row == 0 {
         words.fill(u32::MAX);
+    } else if sampling == Sampling::Removal {
+        removal_row(players, row, seed, words);
     } else {
         let [low, high] = halves(row - u64::from(mirrored));
         for (block, lanes) in (0..).zip(words.chunks_mut(4)) {
@@ -121,7 +126,7 @@ pub fn lime_coalition_rows(
                 // words_for gives at least one word.
                 words[words_per_row - 1] &= last_word_mask(players);
             }
-            _ => lime_row(players, row as u64, seed, sampling == Sampling::Paired, words),
+            _ => lime_row(players, row as u64, seed, sampling, words),
         }
     }
     Coalitions::from_words(players, words)
@@ -133,7 +138,7 @@ mod tests {
 
     #[test]
     fn rows_do_not_depend_on_chunks() {
-        for sampling in [Sampling::Independent, Sampling::Paired, Sampling::Orthogonal] {
+        for sampling in [Sampling::Independent, Sampling::Paired, Sampling::Orthogonal, Sampling::Removal] {
             for players in [1, 31, 32, 33, 127, 128, 129, 300] {
                 let all = lime_coalitions(players, 50, 3, sampling).unwrap();
                 for chunk in [1, 7, 50] {

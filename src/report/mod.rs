@@ -11,6 +11,7 @@
 //! There is one drawing system: pictures are SVG, the PNG is the same SVG drawn with the embedded
 //! font, and the page holds the same layers.
 
+mod archive;
 mod colour;
 mod convert;
 mod figure;
@@ -22,6 +23,8 @@ mod number;
 mod outline;
 mod overlay;
 mod raster;
+mod rows_report;
+mod rows_terminal;
 mod terminal;
 mod write;
 
@@ -31,6 +34,8 @@ pub use fonts::{FAMILY, REPLACEMENT, missing_glyphs};
 pub use image_report::{ExplainedClass, ImageReport, OUTSIDE, PhotoSegments, Scale};
 pub use json::SCHEMA;
 pub use overlay::TOP;
+pub use rows_report::{ReportFeature, ReportInstance, ReportOutput, RowsReport};
+pub use rows_terminal::rows_terminal;
 pub use terminal::terminal;
 pub use write::write_atomically;
 

@@ -219,7 +219,7 @@ fn clean(text: &str) -> String {
 }
 
 /// A clean line, cut with an ellipsis after `room` columns.
-fn cut(text: &str, room: usize) -> String {
+pub(super) fn cut(text: &str, room: usize) -> String {
     let text = clean(text);
     if text.width() <= room {
         return text;

@@ -35,6 +35,27 @@ impl Distance {
             Distance::Euclidean => (players.saturating_sub(present) as f64).sqrt(),
         }
     }
+
+    /// Distance of two rows of any numbers; a row of zeros is at cosine distance 1 from every other.
+    ///
+    /// # Example
+    /// ```
+    /// use whybox::solve::Distance;
+    ///
+    /// assert_eq!(Distance::Euclidean.between(&[0.0, 3.0], &[4.0, 0.0]), 5.0);
+    /// assert_eq!(Distance::Cosine.between(&[0.0, 3.0], &[4.0, 0.0]), 1.0);
+    /// ```
+    pub fn between(self, a: &[f64], b: &[f64]) -> f64 {
+        let sum = |term: fn(f64, f64) -> f64| a.iter().zip(b).map(|(&a, &b)| term(a, b)).sum::<f64>();
+        match self {
+            Distance::Euclidean => sum(|a, b| (a - b) * (a - b)).sqrt(),
+            Distance::Cosine if a == b => 0.0,
+            Distance::Cosine => {
+                let lengths = sum(|a, _| a * a).sqrt() * sum(|_, b| b * b).sqrt();
+                if lengths > 0.0 { (1.0 - sum(|a, b| a * b) / lengths).max(0.0) } else { 1.0 }
+            }
+        }
+    }
 }
 
 /// The distance of every row of `coalitions` from the full coalition, `[rows]`.

@@ -6,10 +6,13 @@ mod devices;
 mod image;
 mod input;
 mod inspect;
+mod lime;
 mod manual;
 mod output;
 mod predict;
 mod progress;
+mod table;
+mod text;
 
 use std::process::ExitCode;
 
@@ -30,6 +33,9 @@ const EXAMPLES: &str = "\
 Examples:
   whybox image                                           the built-in photo and network
   whybox image cat.jpg --model net.onnx --labels names.txt --preprocess imagenet
+  whybox table                                           the built-in table and network
+  whybox table people.csv --model net.onnx --target income --rows 3,10-20
+  whybox text 'a good film' --model net.onnx --vocabulary words.txt
   whybox predict --model net.onnx --input x.npy --out y.npy
   whybox inspect net.onnx
   whybox devices
@@ -40,6 +46,10 @@ Exit codes: 0 good, 2 wrong usage, 1 anything else.";
 enum Command {
     /// Explain what a network sees in a photo
     Image(Box<image::ImageArgs>),
+    /// Explain what a network makes of rows of a table
+    Table(Box<table::TableArgs>),
+    /// Explain what a network makes of a text
+    Text(Box<text::TextArgs>),
     /// Write a network's raw outputs for a batch of inputs
     Predict(predict::PredictArgs),
     /// Show a network's graph after folding, and what is fused
@@ -68,6 +78,8 @@ fn main() -> ExitCode {
     let parsed = command_line.map(Cli::parse_from);
     let result = parsed.and_then(|cli| match cli.command {
         Command::Image(args) => image::run(&args),
+        Command::Table(args) => table::run(&args),
+        Command::Text(args) => text::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -1,0 +1,251 @@
+//! What `whybox table` and `whybox text` share: which outputs are explained, on which scale, and LIME's settings.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use whybox::explain::Labels;
+use whybox::model::{Model, OutputKind};
+use whybox::report::{RowsReport, rows_terminal};
+use whybox::solve::{Distance, Selection};
+use whybox::{Error, Result};
+
+use crate::input::{DeviceChoice, RunArgs, default_out, find_class, quoted, read_labels};
+use crate::output::{colour, say, width};
+
+/// Which outputs are explained.
+#[derive(Debug, Args)]
+pub struct OutputArgs {
+    /// Names of the network's outputs, one a line
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// What the outputs are: classification applies Softmax (for one output Sigmoid) if the network does not
+    #[arg(long, value_enum, default_value = "classification", hide_possible_values = true)]
+    pub task: Task,
+    /// What is explained: probabilities, logits, or a node's name (probabilities for classification)
+    #[arg(long, value_name = "WHAT")]
+    pub explain: Option<String>,
+    /// Output to explain, by label or number; may be repeated
+    #[arg(long, value_name = "NAME_OR_INDEX", conflicts_with = "top")]
+    pub class: Vec<String>,
+    /// Explain the K highest outputs
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = at_least_one)]
+    pub top: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Task {
+    Classification,
+    Regression,
+}
+
+impl OutputArgs {
+    /// The network as it is explained, and the unit of its outputs.
+    pub fn apply(&self, model: Model) -> Result<(Model, &'static str)> {
+        let classification = self.task == Task::Classification;
+        match self.explain.as_deref() {
+            None if !classification => Ok((model, "value")),
+            None | Some("probabilities") => Ok((model.probabilities()?, "probability")),
+            Some("logits") => Ok((model.scores(), if classification { "logit" } else { "value" })),
+            Some(node) => {
+                let model = model.up_to(node)?;
+                let probabilities = model.output_kind() == OutputKind::Probabilities;
+                Ok((model, if probabilities { "probability" } else { "score" }))
+            }
+        }
+    }
+
+    /// Names of the outputs.
+    pub fn names(&self, outputs: usize, known: Option<Vec<String>>) -> Result<Vec<String>> {
+        match (&self.labels, known) {
+            (Some(path), _) => read_labels(path, outputs),
+            (None, Some(names)) if names.len() == outputs => Ok(names),
+            _ => Ok((0..outputs).map(|output| format!("output {output}")).collect()),
+        }
+    }
+
+    /// The outputs that are explained.
+    pub fn chosen(&self, names: &[String]) -> Result<Labels> {
+        if self.class.is_empty() {
+            return Ok(Labels::Top(self.top.min(names.len())));
+        }
+        let classes = self.class.iter().map(|class| find_class(class, Some(names), names.len()));
+        Ok(Labels::Given(classes.collect::<Result<_>>()?))
+    }
+
+    /// Words of the command that repeats the run.
+    pub fn words(&self, words: &mut Vec<String>) {
+        let mut option = |name: &str, value: String| words.push(format!("--{name} {value}"));
+        if let Some(path) = &self.labels {
+            option("labels", quoted(path));
+        }
+        if self.task == Task::Regression {
+            option("task", "regression".into());
+        }
+        if let Some(what) = &self.explain {
+            option("explain", quoted(what.as_ref()));
+        }
+        for class in &self.class {
+            option("class", quoted(class.as_ref()));
+        }
+        if self.class.is_empty() && self.top != 1 {
+            option("top", self.top.to_string());
+        }
+    }
+}
+
+/// LIME's settings.
+#[derive(Debug, Args)]
+pub struct LimeArgs {
+    /// Evaluations of the network for each instance
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = at_least_two)]
+    pub samples: usize,
+    /// Width of LIME's kernel (0.75 √features for tables, 0.25 for texts)
+    #[arg(long, value_name = "WIDTH", allow_negative_numbers = true)]
+    pub kernel_width: Option<f64>,
+    /// How features are selected
+    #[arg(long, value_enum, default_value = "auto")]
+    pub selection: SelectionChoice,
+    /// Features in the surrogate at most
+    #[arg(long, value_name = "K", default_value_t = 10, value_parser = at_least_one)]
+    pub features: usize,
+    /// Penalty of the ridge regression
+    #[arg(long, value_name = "ALPHA", default_value_t = 1.0, allow_negative_numbers = true)]
+    pub alpha: f64,
+    /// Seed of all random draws
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+}
+
+impl LimeArgs {
+    /// Settings as name and value.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        let width = self.kernel_width.map_or("default".to_owned(), |width| width.to_string());
+        [
+            ("samples", self.samples.to_string()),
+            ("kernel width", width),
+            ("selection", format!("{:?}", self.selection).to_lowercase()),
+            ("features", self.features.to_string()),
+            ("alpha", self.alpha.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
+    }
+
+    /// Words of the command that repeats the run.
+    pub fn words(&self, words: &mut Vec<String>) {
+        words.push(format!("--samples {}", self.samples));
+        if let Some(width) = self.kernel_width {
+            words.push(format!("--kernel-width {width}"));
+        }
+        if self.selection != SelectionChoice::Auto {
+            words.push(format!("--selection {}", format!("{:?}", self.selection).to_lowercase()));
+        }
+        if self.features != 10 {
+            words.push(format!("--features {}", self.features));
+        }
+        if self.alpha != 1.0 {
+            words.push(format!("--alpha {}", self.alpha));
+        }
+        words.push(format!("--seed {}", self.seed));
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SelectionChoice {
+    Auto,
+    None,
+    Forward,
+    Highest,
+    Lasso,
+}
+
+impl From<SelectionChoice> for Selection {
+    fn from(choice: SelectionChoice) -> Self {
+        match choice {
+            SelectionChoice::Auto => Selection::Auto,
+            SelectionChoice::None => Selection::None,
+            SelectionChoice::Forward => Selection::Forward,
+            SelectionChoice::Highest => Selection::HighestWeights,
+            SelectionChoice::Lasso => Selection::LassoPath,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DistanceChoice {
+    Cosine,
+    Euclidean,
+}
+
+impl From<DistanceChoice> for Distance {
+    fn from(choice: DistanceChoice) -> Self {
+        match choice {
+            DistanceChoice::Cosine => Distance::Cosine,
+            DistanceChoice::Euclidean => Distance::Euclidean,
+        }
+    }
+}
+
+/// Where the results go.
+#[derive(Debug, Args)]
+pub struct OutArgs {
+    /// Folder for explanation.json, .csv and .npz [default: whybox-out]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print the JSON document alone (files are written only with --out)
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl OutArgs {
+    /// Writes the files, with `extra` ones by name and content, and prints the report.
+    pub fn finish(&self, report: &RowsReport, extra: &[(&str, String)]) -> Result<()> {
+        let folder = self.out.clone().or_else(|| (!self.json).then(default_out));
+        let mut files = Vec::new();
+        if let Some(folder) = &folder {
+            files = report.write(folder)?;
+            for (name, content) in extra {
+                files.push(whybox::report::write_atomically(folder, name, content.as_bytes())?);
+            }
+        }
+        if self.json {
+            return say(&report.json()?);
+        }
+        let mut text = rows_terminal(report, colour(), width());
+        text.push('\n');
+        for file in &files {
+            text += &format!("wrote {}\n", file.display());
+        }
+        say(&text)
+    }
+}
+
+/// Words of the command for device and memory.
+pub fn run_words(run: &RunArgs, words: &mut Vec<String>) {
+    if run.device != DeviceChoice::Best {
+        words.push(format!("--device {}", format!("{:?}", run.device).to_lowercase()));
+    }
+    if let Some(bytes) = run.memory {
+        words.push(format!("--memory {bytes}"));
+    }
+}
+
+/// A network is needed beside data of one's own.
+pub fn no_model(command: &str) -> Error {
+    Error::parameter("no network is given", format!("whybox {command}"), "name its ONNX file with --model")
+}
+
+pub fn at_least_one(text: &str) -> Result<usize, String> {
+    at_least(text, 1)
+}
+
+pub fn at_least_two(text: &str) -> Result<usize, String> {
+    at_least(text, 2)
+}
+
+fn at_least(text: &str, least: usize) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(number) if number >= least => Ok(number),
+        _ => Err(format!("give a whole number of at least {least}")),
+    }
+}

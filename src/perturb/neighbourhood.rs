@@ -1,0 +1,436 @@
+//! LIME's neighbourhood of a table's row.
+//!
+//! A row of the neighbourhood is a pure function of `(seed, row)`: cell `f` of row `r` takes two 53-bit uniform numbers from the four
+//! lanes of [`philox4x32_10`] at
+//!
+//! ```text
+//! counter = (r low, r high, f, NEIGHBOURHOOD_STREAM)      key = (seed low, seed high)
+//! ```
+//!
+//! so it depends neither on chunks nor on threads. Normal draws go through the quantile function on the host, in f64.
+
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView2, Axis};
+use rayon::prelude::*;
+use statrs::distribution::{ContinuousCDF, Normal};
+
+use super::bins::{Bins, Discretiser};
+use super::philox::{halves, philox4x32_10};
+use crate::{Error, Result};
+
+/// The stream that neighbourhoods are drawn from.
+const NEIGHBOURHOOD_STREAM: u32 = 16;
+/// The stream of the Latin hypercube's permutations.
+const HYPERCUBE_STREAM: u32 = 17;
+
+/// How cells are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CellSampling {
+    /// Independently, as in `lime`.
+    #[default]
+    Independent,
+    /// On a Latin hypercube: each cell's draws fall once into each of as many equal strata as there are rows, so that
+    /// every column alone is sampled evenly.
+    ///
+    /// Source: M. McKay, R. Beckman and W. Conover, Technometrics 21 (1979), 239-245.
+    LatinHypercube,
+}
+
+/// Where columns of numbers that are not cut into bins are drawn around.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Around {
+    /// The table's mean, as in `lime`.
+    #[default]
+    Mean,
+    /// The instance.
+    Instance,
+}
+
+/// One column as the table has it.
+#[derive(Debug, Clone, PartialEq)]
+enum Column {
+    /// Codes and their cumulative shares.
+    Categories { values: Vec<f64>, cumulative: Vec<f64> },
+    /// Bins, their cumulative shares, and for each bin its ends as probabilities of its normal distribution.
+    Binned { bins: Bins, cumulative: Vec<f64>, ends: Vec<Ends> },
+    /// Mean and standard deviation (1 for a constant column).
+    Continuous { mean: f64, scale: f64 },
+}
+
+/// The ends of a truncated standard normal distribution as lower-tail probabilities; of its mirror image, if it lies above 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Ends {
+    mirrored: bool,
+    from: f64,
+    to: f64,
+}
+
+/// What a table says about the neighbourhood of any of its rows.
+///
+/// A column with categories is drawn from the table's shares. A column of numbers is cut into bins, drawn from their shares,
+/// then from a normal distribution with the bin's mean and standard deviation that is cut off at the bin's ends; without
+/// a discretiser it is drawn from a normal distribution with the table's standard deviation.
+///
+/// Source: `LimeTabularExplainer.__data_inverse` and `BaseDiscretizer` of `lime` 0.2.0.1. Where all of a bin is one value, `lime` puts
+/// 0 instead of that value; here it is the value.
+///
+/// # Example
+/// ```
+/// use ndarray::array;
+/// use whybox::perturb::{Discretiser, Neighbourhood};
+///
+/// let table = array![[1.0, 0.0], [2.0, 1.0], [3.0, 0.0], [4.0, 0.0]];
+/// let neighbourhood = Neighbourhood::new(table.view(), &[false, true], Discretiser::Quartile, None)?;
+/// let all = neighbourhood.draw(&[2.0, 1.0], 0..100, 100, 7);
+/// assert_eq!(all.codes.row(0).to_vec(), [2.0, 1.0]);
+/// assert_eq!(all.data.row(0).to_vec(), [1.0, 1.0]);
+/// assert_eq!(neighbourhood.draw(&[2.0, 1.0], 40..60, 100, 7).codes, all.codes.slice(ndarray::s![40..60, ..]));
+/// # Ok::<(), whybox::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Neighbourhood {
+    columns: Vec<Column>,
+    sampling: CellSampling,
+    around: Around,
+}
+
+/// Some rows of a neighbourhood.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Neighbours {
+    /// What the surrogate sees, `[rows, features]`: 1 where the cell has the instance's category or bin, else 0; numbers
+    /// less the table's mean over its standard deviation.
+    pub data: Array2<f64>,
+    /// What the black box sees, `[rows, features]`: numbers and codes of categories.
+    pub codes: Array2<f64>,
+}
+
+impl Neighbourhood {
+    /// Learns from a table `[N, features]` of codes; `categorical` tells which columns have categories. `labels` (a class a row) are needed by
+    /// [`Discretiser::Entropy`] alone.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a table without rows or columns or with a cell that is not finite, and for missing labels.
+    pub fn new(
+        table: ArrayView2<f64>,
+        categorical: &[bool],
+        discretiser: Discretiser,
+        labels: Option<&[usize]>,
+    ) -> Result<Self> {
+        if table.is_empty() || categorical.len() != table.ncols() {
+            return Err(Error::parameter(
+                format!("a table of shape {:?}, with {} kinds of columns", table.dim(), categorical.len()),
+                "neighbourhood",
+                "give at least one row and one column, and say of each column whether it has categories",
+            ));
+        }
+        if let Some(((row, column), value)) = table.indexed_iter().find(|(_, value)| !value.is_finite()) {
+            return Err(Error::parameter(
+                format!("a cell is {value}"),
+                format!("row {row}, column {column}"),
+                "give finite numbers",
+            ));
+        }
+        let columns = table.axis_iter(Axis(1)).zip(categorical).map(|(column, &categories)| {
+            let column = column.to_vec();
+            if categories {
+                return Ok(Column::categories(column));
+            }
+            Ok(match Bins::new(&column, discretiser, labels)? {
+                Some(bins) => Column::binned(bins),
+                None => Column::continuous(&column),
+            })
+        });
+        Ok(Neighbourhood {
+            columns: columns.collect::<Result<_>>()?,
+            sampling: CellSampling::default(),
+            around: Around::default(),
+        })
+    }
+
+    /// The same, with another way to draw.
+    pub fn with(self, sampling: CellSampling, around: Around) -> Self {
+        Neighbourhood { sampling, around, ..self }
+    }
+
+    /// Number of features.
+    pub fn features(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The bins of a feature; `None` if it is not cut.
+    pub fn bins(&self, feature: usize) -> Option<&Bins> {
+        match &self.columns[feature] {
+            Column::Binned { bins, .. } => Some(bins),
+            _ => None,
+        }
+    }
+
+    /// What a feature's effect is the effect of, as `lime` prints it: `30.00 < age <= 45.00`, `colour=red` (`text` is the value's
+    /// own), or the feature's name where it is not cut.
+    pub fn condition(&self, feature: usize, name: &str, value: f64, text: &str) -> String {
+        match &self.columns[feature] {
+            Column::Binned { bins, .. } => bins.condition(name, bins.of(value)),
+            Column::Categories { .. } => format!("{name}={text}"),
+            Column::Continuous { .. } => name.to_owned(),
+        }
+    }
+
+    /// What the surrogate sees of the instance itself, `[features]`.
+    pub fn origin(&self, instance: &[f64]) -> Vec<f64> {
+        let cell = |(column, &x): (&Column, &f64)| match column {
+            Column::Continuous { mean, scale } => (x - mean) / scale,
+            _ => 1.0,
+        };
+        self.columns.iter().zip(instance).map(cell).collect()
+    }
+
+    /// Rows `rows` of a neighbourhood of `total` rows around an instance `[features]`, given as codes. Row 0 is the
+    /// instance. `total` counts for the Latin hypercube alone.
+    ///
+    /// # Panics
+    /// If the instance has not [`Neighbourhood::features`] numbers.
+    pub fn draw(&self, instance: &[f64], rows: Range<usize>, total: usize, seed: u64) -> Neighbours {
+        let features = self.features();
+        assert_eq!(instance.len(), features, "one number for each feature");
+        let origin = self.origin(instance);
+        let own: Vec<f64> = self.columns.iter().zip(instance).map(|(column, &x)| column.place(x)).collect();
+        let strata = match self.sampling {
+            CellSampling::Independent => Vec::new(),
+            CellSampling::LatinHypercube => {
+                let shuffle = |dimension| Shuffle::new(total.max(2) - 1, dimension, seed);
+                (0..2 * features as u32).map(shuffle).collect()
+            }
+        };
+        let normal = Normal::standard();
+        let mut data = vec![0.0; rows.len() * features];
+        let mut codes = vec![0.0; rows.len() * features];
+        let cells = data.par_chunks_mut(features).zip(codes.par_chunks_mut(features));
+        cells.zip(rows.clone().into_par_iter()).for_each(|((data, codes), row)| {
+            if row == 0 {
+                data.copy_from_slice(&origin);
+                codes.copy_from_slice(instance);
+                return;
+            }
+            for (feature, column) in self.columns.iter().enumerate() {
+                let mut draws = uniforms(row as u64, feature as u32, seed);
+                if !strata.is_empty() {
+                    for (draw, shuffle) in draws.iter_mut().zip(&strata[2 * feature..]) {
+                        *draw = (shuffle.of(row as u64 - 1) as f64 + *draw) / shuffle.length as f64;
+                    }
+                }
+                let centre = match self.around {
+                    Around::Mean => None,
+                    Around::Instance => Some(instance[feature]),
+                };
+                (data[feature], codes[feature]) = column.draw(draws, own[feature], centre, &normal);
+            }
+        });
+        let shape = (rows.len(), features);
+        // Both have one cell for each row and feature.
+        let matrix = |cells| Array2::from_shape_vec(shape, cells).unwrap_or_else(|_| unreachable!());
+        Neighbours { data: matrix(data), codes: matrix(codes) }
+    }
+}
+
+impl Column {
+    fn categories(mut column: Vec<f64>) -> Self {
+        column.sort_by(f64::total_cmp);
+        let total = column.len() as f64;
+        let runs: Vec<(f64, usize)> = column.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect();
+        let shares: Vec<f64> = runs.iter().map(|&(_, count)| count as f64 / total).collect();
+        Column::Categories {
+            values: runs.iter().map(|&(value, _)| value).collect(),
+            cumulative: cumulative(&shares),
+        }
+    }
+
+    fn binned(bins: Bins) -> Self {
+        let normal = Normal::standard();
+        let ends = (0..bins.means.len()).map(|bin| {
+            let standard = |x: f64| (x - bins.means[bin]) / bins.stds[bin];
+            let (low, high) = (standard(bins.lows[bin]), standard(bins.highs[bin]));
+            // Far above the mean, probabilities near 1 have lost their digits; the mirror image has not.
+            if low > 0.0 {
+                Ends { mirrored: true, from: normal.cdf(-high), to: normal.cdf(-low) }
+            } else {
+                Ends { mirrored: false, from: normal.cdf(low), to: normal.cdf(high) }
+            }
+        });
+        Column::Binned { ends: ends.collect(), cumulative: cumulative(&bins.shares), bins }
+    }
+
+    fn continuous(column: &[f64]) -> Self {
+        let n = column.len() as f64;
+        let mean = column.iter().sum::<f64>() / n;
+        let scale = (column.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
+        // As scikit-learn's StandardScaler: a constant column is not scaled.
+        let constant = scale <= 10.0 * f64::EPSILON * mean.abs();
+        Column::Continuous { mean, scale: if constant { 1.0 } else { scale } }
+    }
+
+    /// The code or bin of the instance's value; unused for continuous columns.
+    fn place(&self, x: f64) -> f64 {
+        match self {
+            Column::Binned { bins, .. } => bins.of(x) as f64,
+            _ => x,
+        }
+    }
+
+    /// What the surrogate and what the black box sees.
+    fn draw(&self, [choice, within]: [f64; 2], own: f64, centre: Option<f64>, normal: &Normal) -> (f64, f64) {
+        let same = |is: bool| f64::from(u8::from(is));
+        match self {
+            Column::Categories { values, cumulative } => {
+                let value = values[pick(cumulative, choice)];
+                (same(value == own), value)
+            }
+            Column::Binned { bins, cumulative, ends } => {
+                let bin = pick(cumulative, choice);
+                let (low, high) = (bins.lows[bin], bins.highs[bin]);
+                let Ends { mirrored, from, to } = ends[bin];
+                let z = normal.inverse_cdf(from + within * (to - from));
+                let value = bins.means[bin] + bins.stds[bin] * if mirrored { -z } else { z };
+                // Rounding, or a bin that is one value.
+                let value =
+                    if value.is_finite() { value.clamp(low, high) } else { bins.means[bin].clamp(low, high) };
+                (same(bin as f64 == own), value)
+            }
+            Column::Continuous { mean, scale } => {
+                let value = normal.inverse_cdf(within) * scale + centre.unwrap_or(*mean);
+                ((value - mean) / scale, value)
+            }
+        }
+    }
+}
+
+fn cumulative(shares: &[f64]) -> Vec<f64> {
+    let mut sum = 0.0;
+    shares
+        .iter()
+        .map(|share| {
+            sum += share;
+            sum
+        })
+        .collect()
+}
+
+/// The first place whose cumulative share exceeds `u`; rounding at the end goes to the last share above zero.
+fn pick(cumulative: &[f64], u: f64) -> usize {
+    let last = cumulative.partition_point(|&sum| sum < cumulative[cumulative.len() - 1]);
+    cumulative.partition_point(|&sum| sum <= u).min(last)
+}
+
+/// Two uniform numbers in (0, 1).
+fn uniforms(row: u64, feature: u32, seed: u64) -> [f64; 2] {
+    let [low, high] = halves(row);
+    let [a, b, c, d] = philox4x32_10([low, high, feature, NEIGHBOURHOOD_STREAM], halves(seed));
+    let uniform = |low: u32, high: u32| {
+        let bits = (u64::from(high) << 32 | u64::from(low)) >> 12;
+        (bits as f64 + 0.5) / (1u64 << 52) as f64
+    };
+    [uniform(a, b), uniform(c, d)]
+}
+
+/// A permutation of `0..length` that is computed place by place: a Feistel network over the next power of four, walked until it
+/// comes back into the range.
+///
+/// Source: J. Black and P. Rogaway, *Ciphers with arbitrary finite domains*, CT-RSA 2002, section 4.
+struct Shuffle {
+    length: u64,
+    half_bits: u32,
+    keys: [u32; 8],
+}
+
+impl Shuffle {
+    fn new(length: usize, dimension: u32, seed: u64) -> Self {
+        let bits = usize::BITS - length.saturating_sub(1).leading_zeros();
+        let draw = |block| philox4x32_10([block, 0, dimension, HYPERCUBE_STREAM], halves(seed));
+        let ([a, b, c, d], [e, f, g, h]) = (draw(0), draw(1));
+        Shuffle { length: length as u64, half_bits: bits.div_ceil(2).max(1), keys: [a, b, c, d, e, f, g, h] }
+    }
+
+    fn of(&self, place: u64) -> u64 {
+        let mask = (1u64 << self.half_bits) - 1;
+        let mut at = place;
+        loop {
+            let (mut left, mut right) = (at >> self.half_bits, at & mask);
+            for &key in &self.keys {
+                let mixed = (right ^ u64::from(key)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+                (left, right) = (right, left ^ (mixed >> 32 & mask));
+            }
+            at = left << self.half_bits | right;
+            if at < self.length {
+                return at;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn shuffles_are_permutations() {
+        for length in [1, 2, 3, 4, 5, 63, 64, 65, 1000] {
+            let shuffle = Shuffle::new(length, 3, 11);
+            let mut seen: Vec<u64> = (0..length as u64).map(|place| shuffle.of(place)).collect();
+            if length == 1000 {
+                assert!(seen.iter().zip(0..).filter(|&(&at, place)| at == place).count() < 20);
+            }
+            seen.sort_unstable();
+            assert!(seen.iter().copied().eq(0..length as u64), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_hypercube_fills_every_stratum_once() {
+        let table = array![[0.0], [1.0]];
+        let hypercube = Neighbourhood::new(table.view(), &[false], Discretiser::None, None)
+            .unwrap()
+            .with(CellSampling::LatinHypercube, Around::Mean);
+        let all = hypercube.draw(&[0.3], 0..101, 101, 5);
+        let normal = Normal::standard();
+        let mut strata: Vec<usize> =
+            all.data.iter().skip(1).map(|&z| (normal.cdf(z) * 100.0) as usize).collect();
+        strata.sort_unstable();
+        assert_eq!(strata, (0..100).collect::<Vec<_>>());
+        let part = hypercube.draw(&[0.3], 20..30, 101, 5);
+        assert_eq!(part.data, all.data.slice(ndarray::s![20..30, ..]));
+    }
+
+    #[test]
+    fn draws_have_the_tables_distribution() {
+        let column: Vec<f64> = (0..200).map(|i| f64::from(i).powf(1.3)).collect();
+        let table = Array2::from_shape_fn(
+            (200, 2),
+            |(row, f)| if f == 0 { column[row] } else { (row % 4 / 3) as f64 },
+        );
+        for sampling in [CellSampling::Independent, CellSampling::LatinHypercube] {
+            let drawn = Neighbourhood::new(table.view(), &[false, true], Discretiser::Quartile, None)
+                .unwrap()
+                .with(sampling, Around::Mean)
+                .draw(&[30.0, 0.0], 0..20_000, 20_000, 1);
+            let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
+            // A quarter of the rows is in the instance's bin, three quarters have its category.
+            assert!((mean(drawn.data.column(0).to_vec()) - 0.25).abs() < 0.012);
+            assert!((mean(drawn.data.column(1).to_vec()) - 0.75).abs() < 0.012);
+            let of_table = mean(column.clone());
+            assert!((mean(drawn.codes.column(0).to_vec()) / of_table - 1.0).abs() < 0.02);
+            let (low, high) = (column[0], column[199]);
+            assert!(drawn.codes.column(0).iter().all(|x| (low..=high).contains(x)));
+        }
+    }
+
+    #[test]
+    fn constant_columns_stay_constant() {
+        let table = Array2::from_elem((5, 1), 3.5);
+        for discretiser in [Discretiser::Quartile, Discretiser::Decile] {
+            let drawn = Neighbourhood::new(table.view(), &[false], discretiser, None).unwrap();
+            assert!(drawn.draw(&[3.5], 0..50, 50, 0).codes.iter().all(|&x| x == 3.5));
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! A text cut into tokens and what stands between them.
+
+use std::collections::HashMap;
+
+use crate::{Error, Result};
+
+/// What a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tokenizer {
+    /// Runs of letters, digits and underscores, as `lime` cuts at `\W+`.
+    #[default]
+    Words,
+    /// What white space separates.
+    Whitespace,
+    /// Every character.
+    Characters,
+}
+
+/// Whether equal tokens are one player.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Occurrences {
+    /// All occurrences of a token are one player: a bag of words.
+    #[default]
+    Together,
+    /// Each position is a player.
+    Apart,
+}
+
+/// What becomes of a hidden token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hide {
+    /// It is taken out; what stands around it stays.
+    Remove,
+    /// It is replaced by this text.
+    Mask(String),
+}
+
+/// A text whose tokens can be hidden.
+///
+/// Source: `IndexedString` and `IndexedCharacters` of `lime_text.py`, `lime` 0.2.0.1.
+///
+/// # Example
+/// ```
+/// use whybox::text::{Hide, IndexedText, Occurrences, Tokenizer};
+///
+/// let text = IndexedText::new("good, very good", Tokenizer::Words, Occurrences::Together)?;
+/// assert_eq!(text.tokens(), ["good", "very"]);
+/// assert_eq!(text.hide(&Hide::Remove, |token| token == 1), ", very ");
+/// assert_eq!(text.hide(&Hide::Mask("…".into()), |token| token == 0), "good, … good");
+/// # Ok::<(), whybox::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexedText {
+    /// Tokens and separators in order.
+    pieces: Vec<String>,
+    /// The player that each piece belongs to; none for separators.
+    owners: Vec<Option<usize>>,
+    tokens: Vec<String>,
+}
+
+impl IndexedText {
+    /// Cuts a text.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if it holds no token.
+    pub fn new(text: &str, tokenizer: Tokenizer, occurrences: Occurrences) -> Result<Self> {
+        let inside = |c: char| match tokenizer {
+            Tokenizer::Words => c.is_alphanumeric() || c == '_',
+            Tokenizer::Whitespace => !c.is_whitespace(),
+            Tokenizer::Characters => true,
+        };
+        let mut cut: Vec<(&str, bool)> = Vec::new();
+        let mut start = 0;
+        let places: Vec<(usize, char)> = text.char_indices().collect();
+        for (i, &(_, c)) in places.iter().enumerate() {
+            let end = places.get(i + 1).map_or(text.len(), |next| next.0);
+            let ends = match places.get(i + 1) {
+                None => true,
+                Some(&(_, next)) => tokenizer == Tokenizer::Characters || inside(next) != inside(c),
+            };
+            if ends {
+                cut.push((&text[start..end], inside(c)));
+                start = end;
+            }
+        }
+        let mut known: HashMap<&str, usize> = HashMap::new();
+        let mut tokens = Vec::new();
+        let owners: Vec<Option<usize>> = cut
+            .iter()
+            .map(|&(piece, token)| {
+                if !token {
+                    return None;
+                }
+                if occurrences == Occurrences::Together
+                    && let Some(&owner) = known.get(piece)
+                {
+                    return Some(owner);
+                }
+                known.insert(piece, tokens.len());
+                tokens.push(piece.to_owned());
+                Some(tokens.len() - 1)
+            })
+            .collect();
+        if tokens.is_empty() {
+            return Err(Error::parameter(
+                "the text has no words",
+                format!("{text:?}"),
+                "give a text with words",
+            ));
+        }
+        Ok(IndexedText { pieces: cut.iter().map(|&(piece, _)| piece.to_owned()).collect(), owners, tokens })
+    }
+
+    /// The players' tokens, in the order of their first occurrence.
+    pub fn tokens(&self) -> &[String] {
+        &self.tokens
+    }
+
+    /// Tokens and separators in order; together they are the text.
+    pub fn pieces(&self) -> &[String] {
+        &self.pieces
+    }
+
+    /// The places of a player's pieces.
+    pub fn positions(&self, token: usize) -> Vec<usize> {
+        (0..self.pieces.len()).filter(|&piece| self.owners[piece] == Some(token)).collect()
+    }
+
+    /// The text with just the tokens that are `present`.
+    pub fn hide(&self, hide: &Hide, present: impl Fn(usize) -> bool) -> String {
+        let mut text = String::new();
+        for (piece, owner) in self.pieces.iter().zip(&self.owners) {
+            match (owner, hide) {
+                (Some(token), Hide::Mask(mask)) if !present(*token) => text.push_str(mask),
+                (Some(token), Hide::Remove) if !present(*token) => {}
+                _ => text.push_str(piece),
+            }
+        }
+        text
+    }
+}
