@@ -127,6 +127,14 @@ pub(super) fn json(report: &ImageReport, warnings: &[String]) -> Result<String> 
         },
         outputs: report.classes.iter().map(Output::from).collect(),
     };
+    text(&document)
+}
+
+/// A document as JSON text in the layout of [`FlatArrays`].
+///
+/// # Errors
+/// [`Error::Limits`] if it cannot be serialised.
+pub(super) fn text(document: &impl Serialize) -> Result<String> {
     let fail = |e: String| {
         Error::limits(format!("cannot serialise: {e}"), "explanation.json", "report this as a bug")
     };

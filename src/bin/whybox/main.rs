@@ -5,6 +5,7 @@ mod image;
 mod input;
 mod inspect;
 mod output;
+mod plot;
 mod predict;
 mod progress;
 
@@ -26,6 +27,7 @@ Examples:
   whybox image cat.jpg --model net.onnx --labels names.txt --preprocess imagenet
   whybox predict --model net.onnx --input x.npy --out y.npy
   whybox inspect net.onnx
+  whybox plot whybox-out/explanation.json --kind waterfall --out why.svg
   whybox devices
 
 Exit codes: 0 good, 2 wrong usage, 1 anything else.";
@@ -38,6 +40,8 @@ enum Command {
     Predict(predict::PredictArgs),
     /// Show a network's graph after folding, and what is fused
     Inspect(inspect::InspectArgs),
+    /// Draw an explanation as SVG or PNG
+    Plot(plot::PlotArgs),
     /// List the GPUs and the processor, and which one `best` takes
     Devices,
 }
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
         Command::Image(args) => image::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Plot(args) => plot::run(&args),
         Command::Devices => devices::run(),
     };
     match result {
