@@ -7,6 +7,7 @@
 use std::sync::{Arc, OnceLock};
 
 use resvg::usvg::fontdb;
+use skrifa::outline::{DrawSettings, OutlinePen};
 use skrifa::prelude::{FontRef, LocationRef, Size};
 use skrifa::{GlyphId, MetadataProvider};
 
@@ -34,7 +35,7 @@ pub(super) enum Weight {
 pub fn missing_glyphs(text: &str) -> Vec<char> {
     let mut missing = Vec::new();
     for c in text.chars() {
-        if !is_blank(c) && glyph(Weight::Regular, c).is_none() && !missing.contains(&c) {
+        if !is_blank(c) && (glyph(Weight::Regular, c).is_none() || turns(c)) && !missing.contains(&c) {
             missing.push(c);
         }
     }
@@ -48,7 +49,7 @@ pub(super) fn drawable(text: &str) -> String {
         .filter(|c| !is_variation_selector(*c))
         .map(|c| match c {
             c if c.is_whitespace() => ' ',
-            c if c.is_control() || glyph(Weight::Regular, c).is_none() => REPLACEMENT,
+            c if c.is_control() || turns(c) || glyph(Weight::Regular, c).is_none() => REPLACEMENT,
             c => c,
         })
         .collect()
@@ -67,6 +68,19 @@ pub(super) fn ellipsize(text: &str, size: f64, weight: Weight, max: f64) -> Stri
     }
     let kept = prefix(&text, size, weight, max - width("…", size, weight));
     format!("{}…", kept.trim_end_matches([' ', ',', '·']))
+}
+
+/// As [`ellipsize`], but keeps both ends: names often differ at their end.
+pub(super) fn ellipsize_middle(text: &str, size: f64, weight: Weight, max: f64) -> String {
+    let text = drawable(text);
+    if width(&text, size, weight) <= max {
+        return text;
+    }
+    let room = max - width("…", size, weight);
+    let reversed: String = text.chars().rev().collect();
+    let tail: String = prefix(&reversed, size, weight, room * 0.4).chars().rev().collect();
+    let head = prefix(&text, size, weight, room - width(&tail, size, weight));
+    format!("{}…{}", head.trim_end(), tail.trim_start())
 }
 
 /// The longest beginning of a drawable line that is no wider than `max`.
@@ -140,8 +154,94 @@ fn advance(c: char, weight: Weight) -> f64 {
     f64::from(metrics.advance_width(glyph).unwrap_or(0.0)) / em
 }
 
+/// Units of the em in which glyphs are outlined.
+pub(super) const EM: f64 = 2048.0;
+
+/// A glyph of a line of text.
+pub(super) struct Glyph {
+    /// The face that has it.
+    pub(super) weight: Weight,
+    pub(super) id: u32,
+    /// Where it begins, in units of 1/[`EM`].
+    pub(super) x: i64,
+    /// SVG path data in units of 1/[`EM`], y upwards; empty for a space.
+    pub(super) outline: String,
+}
+
+/// Sets a drawable line: glyph after glyph, without kerning, as [`width`] measures it.
+pub(super) fn set(text: &str, weight: Weight) -> Vec<Glyph> {
+    let mut x = 0.0;
+    let mut glyphs = Vec::new();
+    for c in text.chars() {
+        let found = glyph(weight, c).map(|g| (weight, g));
+        if let Some((weight, id)) = found.or_else(|| glyph(Weight::Regular, c).map(|g| (Weight::Regular, g)))
+        {
+            glyphs.push(Glyph {
+                weight,
+                id: id.to_u32(),
+                x: (x * EM).round() as i64,
+                outline: outline(weight, id),
+            });
+        }
+        x += advance(c, weight);
+    }
+    glyphs
+}
+
+fn outline(weight: Weight, id: GlyphId) -> String {
+    let mut pen = PathPen(String::new());
+    let settings = DrawSettings::unhinted(Size::new(EM as f32), LocationRef::default());
+    if let Some(glyph) = face(weight).outline_glyphs().get(id) {
+        // It fails for damaged fonts only; ours is compiled in, and a test draws it.
+        let _ = glyph.draw(settings, &mut pen);
+    }
+    pen.0
+}
+
+/// Writes an outline as SVG path data.
+struct PathPen(String);
+
+impl PathPen {
+    fn push(&mut self, command: char, numbers: &[f32]) {
+        self.0.push(command);
+        for (i, number) in numbers.iter().enumerate() {
+            if i > 0 {
+                self.0.push(' ');
+            }
+            self.0 += &(number.round() as i32).to_string();
+        }
+    }
+}
+
+impl OutlinePen for PathPen {
+    fn move_to(&mut self, x: f32, y: f32) {
+        self.push('M', &[x, y]);
+    }
+
+    fn line_to(&mut self, x: f32, y: f32) {
+        self.push('L', &[x, y]);
+    }
+
+    fn quad_to(&mut self, cx: f32, cy: f32, x: f32, y: f32) {
+        self.push('Q', &[cx, cy, x, y]);
+    }
+
+    fn curve_to(&mut self, ax: f32, ay: f32, bx: f32, by: f32, x: f32, y: f32) {
+        self.push('C', &[ax, ay, bx, by, x, y]);
+    }
+
+    fn close(&mut self) {
+        self.0.push('Z');
+    }
+}
+
 fn is_variation_selector(c: char) -> bool {
     matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
+}
+
+/// Marks and overrides of direction: they could make a line read backwards.
+fn turns(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn is_blank(c: char) -> bool {
@@ -163,6 +263,20 @@ mod tests {
     fn missing_glyphs_are_named_once_and_replaced() {
         assert_eq!(missing_glyphs("猫 tabby 猫 虎\u{fe0f}"), ['猫', '虎']);
         assert_eq!(drawable("猫\u{fe0f}\tcat\u{1b}[0m"), "□ cat□[0m");
+    }
+
+    #[test]
+    fn outlines_stand_where_the_measure_says() {
+        let glyphs = set("Wi □", Weight::Bold);
+        assert_eq!(glyphs.len(), 4);
+        assert!(glyphs[0].outline.starts_with('M') && glyphs[2].outline.is_empty());
+        assert_eq!(glyphs[3].x, (width("Wi ", EM, Weight::Bold)).round() as i64);
+        for weight in [Weight::Regular, Weight::Bold] {
+            let em = face(weight).metrics(Size::unscaled(), LocationRef::default()).units_per_em;
+            assert_eq!(f64::from(em), EM);
+        }
+        let cut = ellipsize_middle("relationship_of_the_person_A", 12.0, Weight::Regular, 90.0);
+        assert!(cut.contains('…') && cut.ends_with("_A") && width(&cut, 12.0, Weight::Regular) <= 90.0);
     }
 
     #[test]

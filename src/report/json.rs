@@ -127,20 +127,20 @@ pub(super) fn json(report: &ImageReport, warnings: &[String]) -> Result<String> 
         },
         outputs: report.classes.iter().map(Output::from).collect(),
     };
-    self::document(&document)
+    text(&document)
 }
 
-/// A document as JSON text.
+/// A document as JSON text in the layout of [`FlatArrays`].
 ///
 /// # Errors
 /// [`Error::Limits`] if it cannot be serialised.
-pub(super) fn document(content: &impl Serialize) -> Result<String> {
+pub(super) fn text(document: &impl Serialize) -> Result<String> {
     let fail = |e: String| {
         Error::limits(format!("cannot serialise: {e}"), "explanation.json", "report this as a bug")
     };
     let mut bytes = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, FlatArrays::default());
-    content.serialize(&mut serializer).map_err(|e| fail(e.to_string()))?;
+    document.serialize(&mut serializer).map_err(|e| fail(e.to_string()))?;
     bytes.push(b'\n');
     String::from_utf8(bytes).map_err(|e| fail(e.to_string()))
 }

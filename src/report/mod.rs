@@ -8,12 +8,18 @@
 //! | `explanation.html` | all classes on one interactive page that needs no network |
 //! | `explanation.json` | every number in full precision (`docs/json.md`) |
 //!
+//! Tables and texts have a [`Document`], which is read, written, shown as a page ([`Document::html`]) or in the terminal
+//! ([`Document::terminal`]), and drawn by [`plot`].
+//!
 //! There is one drawing system: pictures are SVG, the PNG is the same SVG drawn with the embedded
 //! font, and the page holds the same layers.
 
 mod archive;
 mod colour;
 mod convert;
+pub mod document;
+mod document_page;
+mod document_terminal;
 mod figure;
 mod fonts;
 mod html;
@@ -22,6 +28,7 @@ mod json;
 mod number;
 mod outline;
 mod overlay;
+pub mod plot;
 mod raster;
 mod rows_report;
 mod rows_terminal;
@@ -30,6 +37,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
+pub use document::Document;
 pub use fonts::{FAMILY, REPLACEMENT, missing_glyphs};
 pub use image_report::{ExplainedClass, ImageReport, OUTSIDE, PhotoSegments, Scale};
 pub use json::SCHEMA;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
-use super::json::{SCHEMA, document};
+use super::json::{SCHEMA, text};
 use super::{archive, write_atomically};
 use crate::explain::{Attribution, Explanation};
 use crate::{Error, Result};

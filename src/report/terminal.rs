@@ -204,7 +204,7 @@ fn bar(part: f64, room: usize) -> String {
 }
 
 /// One line without control characters, so that a name cannot steer the terminal.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     let safe = |c: char| match c {
         c if c.is_whitespace() => ' ',
         // Direction marks could make a line read backwards.
@@ -236,7 +236,7 @@ pub(super) fn cut(text: &str, room: usize) -> String {
 }
 
 /// Clean lines of at most `room` columns, broken at spaces where there are any.
-fn fold(text: &str, room: usize) -> Vec<String> {
+pub(super) fn fold(text: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in clean(text).split(' ') {
         // There is always a last line.
@@ -256,11 +256,11 @@ fn widest(texts: impl Iterator<Item = String>) -> usize {
     texts.map(|t| t.width()).max().unwrap_or(0)
 }
 
-fn pad(text: &str, room: usize) -> String {
+pub(super) fn pad(text: &str, room: usize) -> String {
     format!("{text}{}", " ".repeat(room.saturating_sub(text.width())))
 }
 
-fn pad_left(text: &str, room: usize) -> String {
+pub(super) fn pad_left(text: &str, room: usize) -> String {
     format!("{}{text}", " ".repeat(room.saturating_sub(text.width())))
 }
 

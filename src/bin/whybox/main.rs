@@ -9,6 +9,7 @@ mod inspect;
 mod lime;
 mod manual;
 mod output;
+mod plot;
 mod predict;
 mod progress;
 mod table;
@@ -38,6 +39,7 @@ Examples:
   whybox text 'a good film' --model net.onnx --vocabulary words.txt
   whybox predict --model net.onnx --input x.npy --out y.npy
   whybox inspect net.onnx
+  whybox plot whybox-out/explanation.json --kind waterfall --out why.svg
   whybox devices
 
 Exit codes: 0 good, 2 wrong usage, 1 anything else.";
@@ -68,6 +70,8 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<std::path::PathBuf>,
     },
+    /// Draw an explanation as SVG or PNG
+    Plot(plot::PlotArgs),
     /// List the GPUs and the processor, and which one `best` takes
     Devices,
 }
@@ -85,6 +89,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Completions { shell } => manual::completions(Cli::command(), shell),
         Command::Man { out } => manual::man(Cli::command(), out.as_deref()),
+        Command::Plot(args) => plot::run(&args),
         Command::Devices => devices::run(),
     });
     match result {
