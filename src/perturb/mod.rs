@@ -23,7 +23,7 @@ pub use sampler::{LIME_STREAM, Sampling, lime_coalition_rows, lime_coalitions};
 pub use segments::Segments;
 
 use crate::Result;
-use crate::plan::{InputLayout, Locality};
+use crate::plan::{Dependence, InputLayout, Locality};
 
 /// N variations of an input, described by little data.
 pub trait Perturbation: Send + Sync {
@@ -49,6 +49,19 @@ pub trait Expander: Send + Sync {
     /// For two-state inputs: which players each pixel depends on.
     fn locality(&self) -> Option<&Locality> {
         None
+    }
+
+    /// Which players each pixel of the stored input depends on, if the stored input is pixels whose channels lie
+    /// together and [`pixel`](Expander::pixel) can write any of them: what early layers are shared by.
+    fn dependence(&self) -> Option<Dependence> {
+        None
+    }
+
+    /// Writes one pixel's channels of a row: the numbers that [`expand`](Expander::expand) writes there. Called only
+    /// where there is a [`dependence`](Expander::dependence).
+    fn pixel(&self, row: usize, pixel: usize, out: &mut [f32]) {
+        let _ = (row, pixel);
+        out.fill(f32::NAN);
     }
 }
 

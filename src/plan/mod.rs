@@ -11,11 +11,13 @@ mod chunk;
 mod locality;
 mod lower;
 mod memory;
+pub mod sharing;
 mod step;
 
 pub(crate) use check::check;
 pub use chunk::{FirstLayer, Needs, Schedule, human_bytes};
-pub use locality::Locality;
+pub use locality::{Dependence, Locality};
+pub use sharing::{Sharing, SharingReport};
 pub use step::*;
 
 /// A network as steps, buffers and constants; the same for every engine.

@@ -8,6 +8,7 @@ use whybox::plan::{Kernel, Needs, Plan, Schedule, human_bytes};
 use whybox::{Error, Result};
 
 use crate::input::parse_size;
+use crate::inspect_sharing::{self, SharingArgs};
 use crate::output::say;
 
 #[derive(Debug, Args)]
@@ -18,6 +19,8 @@ pub struct InspectArgs {
     /// Cap on the memory of activations, to show how many samples fit
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1GiB")]
     memory: u64,
+    #[command(flatten)]
+    sharing: SharingArgs,
 }
 
 pub fn run(args: &InspectArgs) -> Result<()> {
@@ -37,7 +40,8 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     let schedule = Schedule::new(&plan, usize::MAX, None, needs, args.memory, usize::MAX);
     let samples = schedule.map_or(0, |schedule| schedule.chunk_rows);
     let text = describe(&model, &plan);
-    say(&format!("{text}samples per chunk    about {samples} within {}\n", human_bytes(args.memory)))
+    let sharing = inspect_sharing::describe(&args.sharing, &model, plan, args.memory)?.unwrap_or_default();
+    say(&format!("{text}samples per chunk    about {samples} within {}\n{sharing}", human_bytes(args.memory)))
 }
 
 /// The steps as a table, and the totals.

@@ -4,6 +4,7 @@ mod devices;
 mod image;
 mod input;
 mod inspect;
+mod inspect_sharing;
 mod output;
 mod predict;
 mod progress;
