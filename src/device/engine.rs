@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::means::{MeanSink, Means, MeansForm, MeansReport};
 use crate::Result;
 use crate::perturb::Expander;
-use crate::plan::FirstLayer;
+use crate::plan::{FirstLayer, Sharing, SharingReport};
 
 /// Receives the responses of a chunk: its rows and `[rows, outputs]` numbers, in ascending order of rows.
 pub type Sink<'a> = dyn FnMut(Range<usize>, &[f32]) -> Result<()> + 'a;
@@ -19,6 +19,9 @@ pub struct RunOptions {
     pub first_layer: Option<FirstLayer>,
     /// Forces a form of averaging, for tests and benchmarks; plan and perturbation decide if `None`.
     pub means: Option<MeansForm>,
+    /// Whether early layers are shared between coalitions that agree locally. A forced first layer shares nothing
+    /// unless this is [`Sharing::First`].
+    pub sharing: Sharing,
 }
 
 /// What happened in a run.
@@ -28,6 +31,8 @@ pub struct RunReport {
     pub chunk_rows: usize,
     /// How the first layer got its input.
     pub first_layer: FirstLayer,
+    /// What was shared between samples, if anything was.
+    pub sharing: Option<SharingReport>,
 }
 
 /// A plan made resident on a device.

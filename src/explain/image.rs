@@ -1,6 +1,6 @@
 //! Explaining a photograph: segments are the players.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,6 +12,7 @@ use crate::device::{Network, RunOptions};
 use crate::perturb::picture::{Baseline, Picture, PictureShape, Preprocess, photo_pixels};
 use crate::perturb::segment::{SegmentMap, Segmentation};
 use crate::perturb::{Coalitions, Footprints, Perturbation, ResizedSegments, Segments};
+use crate::plan::SharingReport;
 use crate::{Error, Result};
 
 /// At which resolution segments are cut and masked.
@@ -80,6 +81,8 @@ pub struct ImageExplanation {
     pub labels: Vec<u32>,
     /// Number of segments.
     pub segments: usize,
+    /// What early layers shared between samples, if they did.
+    pub sharing: Option<SharingReport>,
 }
 
 /// The picture cut into players.
@@ -119,10 +122,12 @@ impl ImageExplainer {
             players,
             run: &self.run,
             progress: RefCell::new((0, progress)),
+            sharing: Cell::new(None),
         };
         let mut explanation = self.lime.explain(&game, &mut |_| {})?;
         explanation.seconds.insert(0, ("segment".into(), segmenting));
-        Ok(ImageExplanation { explanation, photo: picture.photo().clone(), labels, segments: players })
+        let (photo, sharing) = (picture.photo().clone(), game.sharing.get());
+        Ok(ImageExplanation { explanation, photo, labels, segments: players, sharing })
     }
 
     fn mask(&self, picture: &Picture, shape: &PictureShape) -> Result<(Masker, Vec<u32>, usize)> {
@@ -169,6 +174,8 @@ struct ImageGame<'a, 'p> {
     run: &'a RunOptions,
     /// Evaluations done, and whom to tell.
     progress: RefCell<(usize, &'a mut Progress<'p>)>,
+    /// Of the runs so far: the steps of the first that shared, the multiply-adds of all.
+    sharing: Cell<Option<SharingReport>>,
 }
 
 impl Game for ImageGame<'_, '_> {
@@ -197,7 +204,7 @@ impl Game for ImageGame<'_, '_> {
         let outputs = self.network.outputs();
         let mut values = Array2::zeros((coalitions.rows(), outputs));
         let before = self.progress.borrow().0;
-        self.network.run(perturbation.as_ref(), self.run, &mut |rows, answers| {
+        let report = self.network.run(perturbation.as_ref(), self.run, &mut |rows, answers| {
             crate::device::check_finite(rows.start, outputs, answers)?;
             let told = &mut *self.progress.borrow_mut();
             told.0 = before + rows.end;
@@ -206,6 +213,15 @@ impl Game for ImageGame<'_, '_> {
             targets.into_iter().zip(answers).for_each(|(to, &from)| *to = f64::from(from));
             Ok(())
         })?;
+        let add = |a: SharingReport, b: SharingReport| SharingReport {
+            macs: a.macs + b.macs,
+            dense_macs: a.dense_macs + b.dense_macs,
+            ..a
+        };
+        self.sharing.set(match (self.sharing.get(), report.sharing) {
+            (Some(a), Some(b)) => Some(add(a, b)),
+            (before, now) => before.or(now),
+        });
         Ok(values)
     }
 }

@@ -35,7 +35,7 @@ pub use segments::Segments;
 pub use tokens::{Absent, Tokens};
 
 use crate::Result;
-use crate::plan::{InputLayout, Locality, Mixture};
+use crate::plan::{Dependence, InputLayout, Locality, Mixture};
 
 /// N variations of an input, described by little data.
 pub trait Perturbation: Send + Sync {
@@ -66,6 +66,19 @@ pub trait Expander: Send + Sync {
     /// For rows that mix instances with background rows: what is mixed.
     fn mixture(&self) -> Option<&Mixture> {
         None
+    }
+
+    /// Which players each pixel of the stored input depends on, if the stored input is pixels whose channels lie
+    /// together and [`pixel`](Expander::pixel) can write any of them: what early layers are shared by.
+    fn dependence(&self) -> Option<Dependence> {
+        None
+    }
+
+    /// Writes one pixel's channels of a row: the numbers that [`expand`](Expander::expand) writes there. Called only
+    /// where there is a [`dependence`](Expander::dependence).
+    fn pixel(&self, row: usize, pixel: usize, out: &mut [f32]) {
+        let _ = (row, pixel);
+        out.fill(f32::NAN);
     }
 }
 

@@ -12,7 +12,7 @@ use ndarray::ArrayView3;
 use super::picture::{Picture, PictureShape, PixelOrder, Preprocess};
 use super::segment::SegmentMap;
 use super::{Coalitions, Data, Expander, Perturbation, Program};
-use crate::plan::InputLayout;
+use crate::plan::{Dependence, InputLayout};
 use crate::{Error, Result};
 
 /// A photo whose segments, drawn at the photo's own resolution, are present or absent; one row for each
@@ -109,6 +109,22 @@ impl Footprints {
         self.count
     }
 
+    /// The channels of a pixel under a packed coalition.
+    fn pixel(&self, mask: &[u32], pixel: usize, channels: usize) -> [f32; 3] {
+        let Footprints { base, starts, players, differences, .. } = self;
+        let mut value = [0.0f32; 3];
+        value[..channels].copy_from_slice(&base[pixel * channels..(pixel + 1) * channels]);
+        for entry in starts[pixel] as usize..starts[pixel + 1] as usize {
+            let player = players[entry];
+            if mask[player as usize / 32] >> (player % 32) & 1 == 1 {
+                for (c, value) in value[..channels].iter_mut().enumerate() {
+                    *value += differences[entry * channels + c];
+                }
+            }
+        }
+        value
+    }
+
     /// The player of each photo pixel, row by row; `u32::MAX` where the segment was cropped away.
     pub fn labels(&self) -> &[u32] {
         &self.labels
@@ -173,27 +189,35 @@ struct Bound<'a> {
 
 impl Expander for Bound<'_> {
     fn expand(&self, rows: Range<usize>, out: &mut [f32]) {
-        let Footprints { base, starts, players, differences, .. } = &*self.segments.footprints;
+        let footprints = &*self.segments.footprints;
         let channels = self.segments.shape.channels;
-        let pixels = base.len() / channels;
-        for (row, sample) in rows.zip(out.chunks_exact_mut(base.len())) {
+        let pixels = footprints.base.len() / channels;
+        for (row, sample) in rows.zip(out.chunks_exact_mut(footprints.base.len())) {
             let mask = self.segments.coalitions.row_words(row);
             for pixel in 0..pixels {
-                let mut value = [0.0f32; 3];
-                value[..channels].copy_from_slice(&base[pixel * channels..(pixel + 1) * channels]);
-                for entry in starts[pixel] as usize..starts[pixel + 1] as usize {
-                    let player = players[entry];
-                    if mask[player as usize / 32] >> (player % 32) & 1 == 1 {
-                        for (c, value) in value[..channels].iter_mut().enumerate() {
-                            *value += differences[entry * channels + c];
-                        }
-                    }
-                }
+                let value = footprints.pixel(mask, pixel, channels);
                 for (c, &value) in value[..channels].iter().enumerate() {
                     sample[if self.last { pixel * channels + c } else { c * pixels + pixel }] = value;
                 }
             }
         }
+    }
+
+    fn dependence(&self) -> Option<Dependence> {
+        let Footprints { starts, players, .. } = &*self.segments.footprints;
+        let coalitions = &self.segments.coalitions;
+        (self.last || self.segments.shape.channels == 1).then(|| Dependence {
+            starts: starts.as_slice().into(),
+            players: players.as_slice().into(),
+            masks: coalitions.words().into(),
+            words_per_row: coalitions.words_per_row(),
+        })
+    }
+
+    fn pixel(&self, row: usize, pixel: usize, out: &mut [f32]) {
+        let mask = self.segments.coalitions.row_words(row);
+        let channels = self.segments.shape.channels;
+        out.copy_from_slice(&self.segments.footprints.pixel(mask, pixel, channels)[..channels]);
     }
 
     fn program(&self, rows: Range<usize>) -> Program {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::picture::PixelOrder;
 use super::segment::SegmentMap;
 use super::{Coalitions, Data, Expander, Perturbation, Program};
-use crate::plan::{InputLayout, Locality};
+use crate::plan::{Dependence, InputLayout, Locality};
 use crate::{Error, Result};
 
 /// A picture whose segments are present (the instance's pixels) or absent (the baseline's), one row for each
@@ -143,5 +143,19 @@ impl Expander for Bound {
 
     fn locality(&self) -> Option<&Locality> {
         Some(&self.locality)
+    }
+
+    fn dependence(&self) -> Option<Dependence> {
+        let together = self.inner * self.locality.players.len() == self.locality.instance.len();
+        together.then(|| Dependence::from(&self.locality))
+    }
+
+    fn pixel(&self, row: usize, pixel: usize, out: &mut [f32]) {
+        let Locality { players, instance, baseline, masks, words_per_row } = &self.locality;
+        let player = players[pixel];
+        let present =
+            player == u32::MAX || masks[row * words_per_row + player as usize / 32] >> (player % 32) & 1 == 1;
+        let source = if present { instance } else { baseline };
+        out.copy_from_slice(&source[pixel * self.inner..(pixel + 1) * self.inner]);
     }
 }

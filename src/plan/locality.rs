@@ -21,3 +21,53 @@ pub struct Locality {
     /// Words per row of `masks`.
     pub words_per_row: usize,
 }
+
+/// Which players each pixel of the stored input depends on, one or several, and the coalitions of the run: what early
+/// layers can be shared by (see [`sharing`](super::sharing)). Two rows of the run whose coalitions agree on a pixel's
+/// players show the same pixel.
+#[derive(Debug, Clone)]
+pub struct Dependence {
+    /// Pixel p depends on `players[starts[p]..starts[p + 1]]`.
+    pub starts: Arc<[u32]>,
+    /// Players, each below `32 · words_per_row`.
+    pub players: Arc<[u32]>,
+    /// Packed coalitions, as in [`Locality::masks`].
+    pub masks: Arc<[u32]>,
+    /// Words per row of `masks`.
+    pub words_per_row: usize,
+}
+
+impl Dependence {
+    /// Pixels of the input.
+    pub fn pixels(&self) -> usize {
+        self.starts.len().saturating_sub(1)
+    }
+
+    /// Whether every pixel's players are there, with a bit in each of `rows` rows of masks.
+    pub fn is_sound(&self, rows: usize) -> bool {
+        let last = self.starts.last().map_or(0, |&end| end as usize);
+        last == self.players.len()
+            && self.starts.is_sorted()
+            && self.masks.len() >= rows * self.words_per_row
+            && self.players.iter().all(|&player| (player as usize) < 32 * self.words_per_row)
+    }
+}
+
+impl From<&Locality> for Dependence {
+    /// At most one player for each pixel.
+    fn from(locality: &Locality) -> Self {
+        let mut starts = Vec::with_capacity(locality.players.len() + 1);
+        let mut players = Vec::with_capacity(locality.players.len());
+        starts.push(0);
+        for &player in locality.players.iter() {
+            players.extend(Some(player).filter(|&player| player != u32::MAX));
+            starts.push(players.len() as u32);
+        }
+        Dependence {
+            starts: starts.into(),
+            players: players.into(),
+            masks: locality.masks.clone(),
+            words_per_row: locality.words_per_row,
+        }
+    }
+}

@@ -14,14 +14,16 @@ mod memory;
 mod mixture;
 mod mlp;
 mod movement;
+pub mod sharing;
 mod step;
 
 pub(crate) use check::check;
 pub use chunk::{FirstLayer, Needs, Schedule, human_bytes};
-pub use locality::Locality;
+pub use locality::{Dependence, Locality};
 pub use mixture::Mixture;
 pub(crate) use mlp::{Dense, Mlp};
 pub use movement::*;
+pub use sharing::{Sharing, SharingReport};
 pub use step::*;
 
 /// A network as steps, buffers and constants; the same for every engine.

@@ -183,7 +183,7 @@ impl RowsReport {
     /// # Errors
     /// [`Error::Limits`] if it cannot be serialised.
     pub fn json(&self) -> Result<String> {
-        document(self)
+        text(self)
     }
 
     /// The effects as CSV, one line for each instance, output and player.

@@ -343,6 +343,11 @@ impl ImageArgs {
         };
         let mut report = ImageReport::new(result, network, device, subject.scale, &name);
         report.settings = self.settings(subject);
+        if let Some(shared) = result.sharing {
+            let kept = shared.macs as f64 / shared.dense_macs.max(1) as f64;
+            let what = format!("first {} steps, {kept:.2} of all multiply-adds are done", shared.steps);
+            report.settings.push(("shared between samples".into(), what));
+        }
         report.command = self.command(subject);
         report.warnings.extend(subject.warnings.iter().cloned());
         if result.segments < FEW_SEGMENTS {

@@ -9,6 +9,7 @@ use whybox::plan::{Kernel, Plan, Step, human_bytes};
 use whybox::{Error, Network, Result};
 
 use crate::input::RunArgs;
+use crate::inspect_sharing::{self, SharingArgs};
 use crate::output::{say, width};
 
 /// Rows of a run that is long enough for the chunk to be as large as it gets.
@@ -25,6 +26,8 @@ pub struct InspectArgs {
     json: bool,
     #[command(flatten)]
     run: RunArgs,
+    #[command(flatten)]
+    sharing: SharingArgs,
 }
 
 const COLUMNS: &str = "\
@@ -62,7 +65,8 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         Ok(rows) => format!("{rows} within {memory} on {}", network.device().name()),
         Err(error) => format!("none within {memory}: {}", error.detail().what),
     };
-    say(&format!("{}samples per chunk    {chunk}\n", describe(&model, network.plan())))
+    let sharing = inspect_sharing::describe(&args.sharing, &model, args.run.memory)?.unwrap_or_default();
+    say(&format!("{}samples per chunk    {chunk}\n{sharing}", describe(&model, network.plan())))
 }
 
 /// Trained numbers that a step reads.

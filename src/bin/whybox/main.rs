@@ -6,6 +6,7 @@ mod devices;
 mod image;
 mod input;
 mod inspect;
+mod inspect_sharing;
 mod lime;
 mod manual;
 mod output;

@@ -24,6 +24,7 @@ mod pool;
 mod product;
 mod reduce;
 mod select;
+mod shared;
 mod simd;
 mod tiling;
 mod winograd;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 
 pub use network::{CpuNetwork, StepProfile};
 pub use select::ConvKernel;
+pub use shared::StepSharing;
 use simd::Level;
 
 use crate::Result;

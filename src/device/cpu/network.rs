@@ -5,19 +5,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use rayon::prelude::*;
+
 use super::compiled::{Executable, compile};
 use super::fused::Fused;
 use super::layout::{Layout, Place, Segment};
 use super::memory::{Aligned, Operands, Rows, Workspace};
 use super::padded::select;
 use super::select::ConvKernel;
+use super::shared::{Block, FEWEST_ROWS, Shared as SharedSteps, Sharer, StepSharing, costs, expand};
 use super::simd::Level;
 use super::tiling::{TILES, segments};
 use crate::device::{
     Engine, MeanSink, Means, MeansForm, MeansReport, RunOptions, RunReport, Sink, cannot_fuse,
 };
 use crate::perturb::Expander;
-use crate::plan::{BufferId, FirstLayer, Locality, Needs, Plan, Schedule, View, check};
+use crate::plan::sharing::Program;
+use crate::plan::{BufferId, FirstLayer, Locality, Needs, Plan, Schedule, Sharing, View, check};
 use crate::{Error, Result};
 
 /// Activations of a run take at most so many bytes unless the caller says otherwise.
@@ -42,6 +46,8 @@ pub struct CpuNetwork {
     layout: Layout,
     /// The network as a chain of Linear layers, if it is one.
     fused: Option<Fused>,
+    /// The steps that can run over columns.
+    shared: SharedSteps,
     /// Memory of the last run, for the next.
     memory: Mutex<Memory>,
 }
@@ -69,6 +75,8 @@ impl StepProfile {
 #[derive(Default)]
 struct Memory {
     shared: Aligned,
+    /// Values of the shared steps.
+    columns: Aligned,
     threads: Vec<Mutex<Thread>>,
     responses: Vec<f32>,
 }
@@ -79,18 +87,18 @@ impl Memory {
             let thread = lock(thread);
             thread.own.len() + thread.work.scratch.len() + thread.work.partial.len()
         };
-        let floats = self.shared.len() + self.threads.iter().map(thread).sum::<usize>();
+        let floats = self.shared.len() + self.columns.len() + self.threads.iter().map(thread).sum::<usize>();
         (floats * size_of::<f32>()) as u64
     }
 }
 
 /// What a thread has for itself.
 #[derive(Default)]
-struct Thread {
+pub(super) struct Thread {
     own: Aligned,
-    work: Workspace,
+    pub(super) work: Workspace,
     /// Seconds of each step.
-    seconds: Vec<f64>,
+    pub(super) seconds: Vec<f64>,
 }
 
 /// One run over one chunk.
@@ -99,6 +107,8 @@ struct Chunk<'a> {
     expander: &'a dyn Expander,
     /// What the first layer selects from, if it is masked.
     locality: Option<&'a Locality>,
+    /// The first steps, if they ran over columns.
+    block: Option<&'a Block<'a>>,
     /// Samples in the largest tile.
     largest_tile: usize,
     /// The chunk's memory.
@@ -134,7 +144,8 @@ impl CpuNetwork {
         let segments = segments(&plan, &steps);
         let layout = Layout::new(&plan, &segments)?;
         let fused = Fused::of(&plan);
-        Ok(CpuNetwork { level, plan, steps, segments, layout, fused, memory: Mutex::default() })
+        let shared = SharedSteps::new(&plan);
+        Ok(CpuNetwork { level, plan, steps, segments, layout, fused, shared, memory: Mutex::default() })
     }
 
     /// Evaluates `rows` rows of a perturbation and hands the responses to `sink` chunk by chunk, in order.
@@ -181,14 +192,20 @@ impl CpuNetwork {
         }
     }
 
-    /// Seconds of each step in a run of `rows` rows of a perturbation.
+    /// Seconds of each step in a run of `rows` rows of a perturbation; what a step over columns waits for its inputs to
+    /// be joined is part of it.
     ///
     /// # Errors
     /// Those of a run.
-    pub fn profile(&self, expander: &dyn Expander, rows: usize) -> Result<Vec<StepProfile>> {
+    pub fn profile(
+        &self,
+        expander: &dyn Expander,
+        rows: usize,
+        options: &RunOptions,
+    ) -> Result<Vec<StepProfile>> {
         let mut memory = self.take_memory();
         memory.threads.iter().for_each(|thread| lock(thread).seconds.clear());
-        self.run_in(&mut memory, expander, rows, &RunOptions::default(), &mut |_, _| Ok(()))?;
+        self.run_in(&mut memory, expander, rows, options, &mut |_, _| Ok(()))?;
         let mut profiles = Vec::new();
         for (number, (step, compiled)) in self.plan.steps.iter().zip(&self.steps).enumerate() {
             let seconds =
@@ -198,6 +215,22 @@ impl CpuNetwork {
         }
         *lock(&self.memory) = memory;
         Ok(profiles)
+    }
+
+    /// How many samples share columns in a run of `rows` rows, and what that does for each of the first steps; `None`
+    /// if nothing can be shared.
+    ///
+    /// # Errors
+    /// Those of a run.
+    pub fn sharing(
+        &self,
+        expander: &dyn Expander,
+        rows: usize,
+        options: &RunOptions,
+    ) -> Result<Option<(usize, Vec<StepSharing>)>> {
+        let (mut schedule, largest_tile) = self.schedule(rows, None, options)?;
+        let sharer = self.sharer(expander, rows, options, &mut schedule, largest_tile)?;
+        Ok(sharer.map(|mut sharer| sharer.inspect(&self.plan, 0..rows)))
     }
 
     /// The memory of the last run; a run at the same time as another finds none and makes its own.
@@ -236,27 +269,112 @@ impl CpuNetwork {
         memory.threads.resize_with(threads.max(memory.threads.len()), Mutex::default);
         memory.shared.reserve(self.layout.shared_floats() * schedule.chunk_rows);
         let shared = Shared(memory.shared.as_mut_slice().as_mut_ptr());
-        for range in schedule.chunks() {
-            let chunk = Chunk {
-                rows: range.clone(),
-                expander,
-                locality,
-                largest_tile,
-                shared,
-                threads: &memory.threads,
-            };
-            if self.segments.first().is_none_or(|segment| segment.tile.is_none()) {
-                // No tile will write the inputs; they lie in the chunk's memory (see `Layout`).
-                let own = std::ptr::null_mut();
-                self.fill(&chunk, Tile { first: 0, samples: range.len(), segment: 0, own });
+        let mut sharer = self.sharer(expander, rows, options, &mut schedule, largest_tile)?;
+        let mut first_row = 0;
+        while first_row < rows {
+            let prefix = sharer.as_mut().and_then(|sharer| sharer.next(&self.plan, first_row..rows));
+            let end = prefix.as_ref().map_or(rows, |prefix| prefix.rows.end);
+            let block = prefix.as_ref().zip(sharer.as_ref()).map(|(prefix, sharer)| {
+                let block = Block::new(&self.plan, &sharer.program, prefix, &mut memory.columns);
+                block.run(self.level, &self.shared, expander, &memory.threads);
+                block
+            });
+            for start in (first_row..end).step_by(schedule.chunk_rows) {
+                let range = start..(start + schedule.chunk_rows).min(end);
+                let chunk = Chunk {
+                    rows: range.clone(),
+                    expander,
+                    locality,
+                    block: block.as_ref(),
+                    largest_tile,
+                    shared,
+                    threads: &memory.threads,
+                };
+                self.run_chunk(&chunk);
+                self.collect(&chunk, &mut memory.responses);
+                sink(range, &memory.responses)?;
             }
-            for (number, segment) in self.segments.iter().enumerate() {
-                self.run_segment(&chunk, number, segment);
-            }
-            self.collect(&chunk, &mut memory.responses);
-            sink(range, &memory.responses)?;
+            first_row = end;
         }
-        Ok(RunReport { chunk_rows: schedule.chunk_rows, first_layer: schedule.first_layer })
+        let sharing = sharer.and_then(|sharer| sharer.report);
+        Ok(RunReport { chunk_rows: schedule.chunk_rows, first_layer: schedule.first_layer, sharing })
+    }
+
+    fn run_chunk(&self, chunk: &Chunk<'_>) {
+        let tile = Tile { first: 0, samples: chunk.rows.len(), segment: 0, own: std::ptr::null_mut() };
+        let cut = chunk.block.map_or(0, |block| block.prefix.steps);
+        let first = self.segments.iter().position(|segment| segment.steps.end > cut);
+        if first.is_none_or(|first| self.segments[first].tile.is_none()) {
+            // No tile will write what the first step reads; it lies in the chunk's memory (see `Layout`).
+            match chunk.block {
+                None => self.fill(chunk, tile),
+                Some(block) => (0..tile.samples).into_par_iter().for_each(|first| {
+                    let own = std::ptr::null_mut();
+                    let segment = self.segments.len();
+                    self.expand(chunk, block, Tile { first, samples: 1, segment, own });
+                }),
+            }
+        }
+        for (number, segment) in self.segments.iter().enumerate().skip(first.unwrap_or(usize::MAX)) {
+            self.run_segment(chunk, number, segment, cut);
+        }
+    }
+
+    /// Writes what dense steps read of a block's columns for a tile's samples.
+    fn expand(&self, chunk: &Chunk<'_>, block: &Block<'_>, tile: Tile) {
+        let program = block.program;
+        for live in &program.live[block.prefix.steps] {
+            let (place, segment) = match live.step {
+                Some(step) => {
+                    (self.layout.writes[step], self.segments.iter().position(|s| s.steps.contains(&step)))
+                }
+                None => (self.layout.input, Some(0)),
+            };
+            if !place.shared && segment != Some(tile.segment) {
+                // It lives and dies within a segment that is over.
+                continue;
+            }
+            let to = self.rows(chunk, tile, place, live.view);
+            let from = block.columns(live.value, 0);
+            let first = chunk.rows.start + tile.first - block.prefix.rows.start;
+            let channels = program.values[live.value].channels;
+            // SAFETY: the plan would have the value in these rows, of which the tile has these samples.
+            unsafe { expand(&from, &block.prefix.restrictions, first, tile.samples, channels, to) };
+        }
+    }
+
+    /// What decides block by block, if the run may share; makes room for it.
+    fn sharer(
+        &self,
+        expander: &dyn Expander,
+        rows: usize,
+        options: &RunOptions,
+        schedule: &mut Schedule,
+        largest_tile: usize,
+    ) -> Result<Option<Sharer>> {
+        let wanted = match options.sharing {
+            Sharing::Off => false,
+            Sharing::Auto => options.first_layer.is_none() && rows >= FEWEST_ROWS,
+            Sharing::First(_) => true,
+        };
+        let Some(dependence) = expander.dependence().filter(|dependence| wanted && dependence.is_sound(rows))
+        else {
+            return Ok(None);
+        };
+        let Some(program) = Program::new(&self.plan, dependence.pixels())? else { return Ok(None) };
+        let cap = options.memory_bytes.unwrap_or(DEFAULT_CAP_BYTES);
+        // Columns may take half of the cap, and what the dense rest leaves.
+        let threads = self.thread_bytes(largest_tile);
+        let rows = (cap / 2).saturating_sub(threads) / self.sample_bytes();
+        schedule.chunk_rows = schedule.chunk_rows.min(usize::try_from(rows).unwrap_or(usize::MAX)).max(1);
+        let budget = cap.saturating_sub(threads + schedule.chunk_rows as u64 * self.sample_bytes());
+        let costs = costs(&self.plan, &self.steps);
+        Ok(Some(Sharer::new(program, dependence, costs, options.sharing, budget)))
+    }
+
+    /// Bytes of the chunk's memory for each sample.
+    fn sample_bytes(&self) -> u64 {
+        (size_of::<f32>() * (self.layout.shared_floats() + self.plan.outputs).max(1)) as u64
     }
 
     /// Chunk size under the cap, and the largest tile that leaves room for it.
@@ -268,8 +386,7 @@ impl CpuNetwork {
     ) -> Result<(Schedule, usize)> {
         let cap = options.memory_bytes.unwrap_or(DEFAULT_CAP_BYTES);
         // Threads' memory may take half of the cap, the chunk's the rest.
-        let sample_floats = (self.layout.shared_floats() + self.plan.outputs).max(1);
-        let sample_bytes = (size_of::<f32>() * sample_floats) as u64;
+        let sample_bytes = self.sample_bytes();
         let fits = |&&tile: &&usize| {
             let own = self.thread_bytes(tile);
             own <= cap / 2 && own.saturating_add(sample_bytes) <= cap
@@ -300,7 +417,8 @@ impl CpuNetwork {
             && locality.players.iter().all(fits)
     }
 
-    fn run_segment(&self, chunk: &Chunk<'_>, number: usize, segment: &Segment) {
+    /// Runs the steps of a segment from `cut` on.
+    fn run_segment(&self, chunk: &Chunk<'_>, number: usize, segment: &Segment, cut: usize) {
         let rows = chunk.rows.len();
         let next = AtomicUsize::new(0);
         let (tile, tasks, panels) = match segment.tile {
@@ -335,11 +453,14 @@ impl CpuNetwork {
                 }
                 let first = task * tile;
                 let tile = Tile { first, samples: tile.min(rows - first), segment: number, own };
-                let masked = number == 0 && self.run_masked(chunk, tile, work, seconds);
-                if number == 0 && !masked {
-                    self.fill(chunk, tile);
+                let mut steps = segment.steps.start.max(cut)..segment.steps.end;
+                match chunk.block.filter(|_| segment.steps.start <= cut) {
+                    Some(block) => self.expand(chunk, block, tile),
+                    None if number > 0 => {}
+                    None if self.run_masked(chunk, tile, work, seconds) => steps.start += 1,
+                    None => self.fill(chunk, tile),
                 }
-                for step in segment.steps.clone().skip(usize::from(masked)) {
+                for step in steps {
                     self.run_step(chunk, tile, step, 0..self.steps[step].panels(), work, seconds);
                 }
             }
@@ -462,6 +583,6 @@ impl Engine for CpuNetwork {
 }
 
 /// Locks; memory that a panic left behind is overwritten before it is read, so poison does not matter.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

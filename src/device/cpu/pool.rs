@@ -36,6 +36,17 @@ fn inside(pool: &Pool, axis: usize, at: usize) -> (Range<usize>, usize) {
     (first..end.max(first), padded)
 }
 
+/// What an output pixel's sum is divided by.
+pub(super) fn divisor(pool: &Pool, pixel: usize) -> usize {
+    let width = pool.sliding.output[1];
+    let [(rows, padded_rows), (columns, padded_columns)] =
+        [inside(pool, 0, pixel / width), inside(pool, 1, pixel % width)];
+    match pool.kind {
+        PoolKind::Average { count_include_pad: true } => (padded_rows * padded_columns).max(1),
+        _ => (rows.len() * columns.len()).max(1),
+    }
+}
+
 impl Job for Pooling<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {

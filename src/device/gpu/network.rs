@@ -121,7 +121,7 @@ impl GpuNetwork {
             let chunk_rows = schedule.chunk_rows;
             let opening = Opening::new(perturbation, masked.clone());
             match self.attempt(opening, chunk_rows, rows, &mut done, sink).await {
-                Ok(()) => return Ok(RunReport { chunk_rows, first_layer }),
+                Ok(()) => return Ok(RunReport { chunk_rows, first_layer, sharing: None }),
                 // Samples do not depend on their chunk: the rest of the run goes on in smaller ones.
                 Err(Failure::OutOfMemory(_)) if chunk_rows > 1 => preferred = chunk_rows / 2,
                 Err(failure) => return Err(failure.into()),
