@@ -1,6 +1,6 @@
 //! LIME over games with known answers, and its promises.
 
-use whybox::explain::{FunctionGame, Labels, Lime};
+use whybox::explain::{Control, FunctionGame, Labels, Lime};
 use whybox::perturb::Sampling;
 use whybox::solve::Selection;
 use whybox::{Error, Result};
@@ -60,7 +60,15 @@ fn standard_errors_cover_the_noise_of_sampling() -> Result<()> {
     });
     let runs: Vec<_> = (0..200)
         .map(|seed| {
-            let lime = Lime { samples: 300, alpha: 1e-6, kernel_width: 100.0, seed, ..Lime::default() };
+            let lime = Lime {
+                samples: 300,
+                alpha: 1e-6,
+                kernel_width: 100.0,
+                sampling: Sampling::Independent,
+                control: Control::None,
+                seed,
+                ..Lime::default()
+            };
             lime.explain(&game, &mut |_| {}).map(|explanation| explanation.attributions[0].clone())
         })
         .collect::<Result<_>>()?;

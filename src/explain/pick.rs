@@ -20,7 +20,7 @@ use crate::{Error, Result};
 ///
 /// // The first instance shows feature 0, the third shows features 1 and 2.
 /// let values = array![[4.0, 0.0, 0.0], [3.0, 0.0, 0.0], [0.0, 1.0, -2.0]];
-/// assert_eq!(whybox::explain::submodular_pick(values.view(), 2)?, [2, 0]);
+/// assert_eq!(whybox::explain::submodular_pick(values.view(), 2)?, [0, 2]);
 /// # Ok::<(), whybox::Error>(())
 /// ```
 pub fn submodular_pick(values: ArrayView2<f64>, count: usize) -> Result<Vec<usize>> {
