@@ -16,7 +16,7 @@ use whybox::perturb::Rows;
 use whybox::{Device, Error, Network};
 
 /// Networks in the folder: fewer would mean that some were lost.
-const NETWORKS: usize = 343;
+const NETWORKS: usize = 394;
 
 /// Samples that ONNX Runtime answered to.
 const ROWS: usize = 5;
@@ -35,10 +35,8 @@ struct Case {
 impl Case {
     fn load(path: &Path) -> Result<Self, String> {
         let name = path.file_stem().expect("a file").to_string_lossy().into_owned();
-        // Classifiers of scikit-learn have their labels as first output.
-        let output = name.starts_with("scikit_classifier").then(|| "probabilities".to_owned());
-        let options = OnnxOptions { output, ..OnnxOptions::default() };
-        let model = Model::from_onnx_with(path, &options).map_err(|error| format!("{name}: {error}"))?;
+        // Of classifiers, which have their labels as first output, the scores are taken.
+        let model = Model::from_onnx(path).map_err(|error| format!("{name}: {error}"))?;
         let file = std::fs::File::open(path.with_extension("npy")).expect("every network has answers");
         let expected: Vec<f32> = npyz::NpyFile::new(file).and_then(npyz::NpyFile::into_vec).expect("float32");
         let len: usize = model.input_shape().iter().product();
@@ -199,4 +197,14 @@ fn several_inputs_are_bound_by_name() {
     let error = Model::from_onnx_with(path, &options).expect_err("there is no such input");
     assert!(matches!(error, Error::Parameter(_)), "{error}");
     assert!(error.to_string().contains("\"y\""), "{error}");
+}
+
+/// A classifier's label is no number: whoever asks for it is told which node makes it.
+#[test]
+fn labels_are_refused() {
+    let path = folder().join("learned_classifier_softmax.onnx");
+    let options = OnnxOptions { output: Some("label".into()), ..OnnxOptions::default() };
+    let error = Model::from_onnx_with(path, &options).expect_err("labels are not computed");
+    assert!(matches!(error, Error::Unsupported(_)), "{error}");
+    assert!(error.to_string().contains("node \"node\" (ai.onnx.ml.LinearClassifier"), "{error}");
 }

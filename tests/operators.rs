@@ -17,8 +17,9 @@ fn page() -> String {
         OPSETS.start(),
         OPSETS.end(),
     );
-    for (name, form) in supported_operators() {
-        page += &format!("| {name} | {form} |\n");
+    for (domain, name, form) in supported_operators() {
+        let domain = if domain.is_empty() { String::new() } else { format!("{domain}.") };
+        page += &format!("| {domain}{name} | {form} |\n");
     }
     page
 }
@@ -38,6 +39,6 @@ fn the_page_is_up_to_date() {
 
 #[test]
 fn operators_are_in_alphabetical_order() {
-    let names: Vec<_> = supported_operators().map(|(name, _)| name).collect();
+    let names: Vec<_> = supported_operators().map(|(domain, name, _)| (domain, name)).collect();
     assert!(names.is_sorted(), "{names:?}");
 }

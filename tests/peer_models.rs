@@ -49,12 +49,23 @@ fn array(path: &Path, name: &str) -> Result<(Vec<u64>, Vec<f32>), String> {
     let array = NpyFile::new(&bytes[..]).map_err(|error| error.to_string())?;
     let shape = array.shape().to_vec();
     let double = array.dtype().descr().contains("f8");
+    let columns_first = array.order() == npyz::Order::Fortran;
     let numbers = if double {
         array.into_vec::<f64>().map(|all| all.into_iter().map(|x| x as f32).collect())
     } else {
         array.into_vec::<f32>()
     };
-    Ok((shape, numbers.map_err(|error| error.to_string())?))
+    let numbers: Vec<f32> = numbers.map_err(|error| error.to_string())?;
+    let numbers = match (columns_first, &shape[..]) {
+        (false, _) => numbers,
+        (true, &[rows, _]) => {
+            let rows = usize::try_from(rows).map_err(|error| error.to_string())?;
+            let row = |at: usize| numbers.iter().skip(at).step_by(rows).copied();
+            (0..rows).flat_map(row).collect()
+        }
+        (true, _) => return Err(format!("{name} of shape {shape:?} is stored columns first")),
+    };
+    Ok((shape, numbers))
 }
 
 /// The folder's exports: each with its archive of inputs and outputs.

@@ -7,6 +7,7 @@
 
 use super::constant::{Constant, batches, elements, multiple};
 use super::context::{NodeContext, Slot};
+use super::kinds;
 use crate::Result;
 use crate::model::{Op, ValueId};
 
@@ -44,108 +45,15 @@ impl BatchPlace {
     }
 }
 
-/// Functions of each element, whatever its axis means.
-const ELEMENTWISE: &[&str] = &[
-    "Abs",
-    "Acos",
-    "Acosh",
-    "Asin",
-    "Asinh",
-    "Atan",
-    "Atanh",
-    "Ceil",
-    "Celu",
-    "Clip",
-    "Cos",
-    "Cosh",
-    "Elu",
-    "Erf",
-    "Exp",
-    "Floor",
-    "Gelu",
-    "HardSigmoid",
-    "HardSwish",
-    "LeakyRelu",
-    "Log",
-    "Mish",
-    "Neg",
-    "Not",
-    "Reciprocal",
-    "Relu",
-    "Round",
-    "Selu",
-    "Shrink",
-    "Sigmoid",
-    "Sign",
-    "Sin",
-    "Sinh",
-    "Softplus",
-    "Softsign",
-    "Sqrt",
-    "Swish",
-    "Tan",
-    "Tanh",
-    "ThresholdedRelu",
-];
-
-/// Functions of several elements, which broadcast.
-const BROADCASTING: &[&str] = &[
-    "Add",
-    "And",
-    "Div",
-    "Equal",
-    "Greater",
-    "GreaterOrEqual",
-    "Less",
-    "LessOrEqual",
-    "Max",
-    "Mean",
-    "Min",
-    "Mod",
-    "Mul",
-    "Or",
-    "PRelu",
-    "Pow",
-    "Sub",
-    "Sum",
-    "Where",
-    "Xor",
-];
-
-/// Operators whose importers look at the place themselves.
-const AWARE: &[&str] = &[
-    "Cast",
-    "Concat",
-    "Constant",
-    "Dropout",
-    "Einsum",
-    "Expand",
-    "Flatten",
-    "Gather",
-    "Gemm",
-    "Identity",
-    "MatMul",
-    "Pad",
-    "Reshape",
-    "Shape",
-    "Size",
-    "Slice",
-    "Split",
-    "Squeeze",
-    "Tile",
-    "Transpose",
-    "Unsqueeze",
-];
-
 /// Readies a node whose inputs may have the batch elsewhere than alone as axis 0: operators that broadcast get their
 /// inputs with as many axes as the result has; the others learn where their result has the batch; an operator that
 /// needs the batch as axis 0 is refused.
 pub(super) fn prepare(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     let op = cx.op;
-    if AWARE.contains(&op) {
+    if kinds::AWARE.contains(&op) {
         return Ok(());
     }
-    if BROADCASTING.contains(&op) {
+    if kinds::BROADCASTING.contains(&op) {
         return align(cx);
     }
     let mut place = None;
@@ -163,7 +71,7 @@ pub(super) fn prepare(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     let rank = cx.rank(id, batched) as i64;
     let counted = |axis: i64| if axis < 0 { axis + rank } else { axis };
     match op {
-        _ if ELEMENTWISE.contains(&op) => {}
+        _ if kinds::ELEMENTWISE.contains(&op) => {}
         "Softmax" | "LogSoftmax" => {
             let axis = counted(cx.int("axis", if cx.opset() < 13 { 1 } else { -1 }));
             if cx.opset() < 13 && axis != rank - 1 {
@@ -244,10 +152,7 @@ fn align(cx: &mut NodeContext<'_, '_>) -> Result<()> {
                 let lead = rank - constant.shape().len();
                 let full: Vec<usize> =
                     std::iter::repeat_n(1, lead).chain(constant.shape().iter().copied()).collect();
-                if full[place.axis] != 1 {
-                    let what = format!("the constant {:?} varies along the batch", constant.shape());
-                    return Err(cx.unsupported(what));
-                }
+                let constant = cx.one_sample(constant.reshaped(full.clone()), place.axis)?;
                 let merged = usize::from(place.before) + usize::from(place.after);
                 let mut shape = full;
                 shape.splice(place.axis..=place.axis, std::iter::repeat_n(1, merged));
@@ -401,6 +306,12 @@ impl<'a> NodeContext<'a, '_> {
             .collect()
     }
 
+    /// The number of a length that is a multiple of the batch, where the batch is fixed.
+    pub(super) fn declared(&self, size: i64) -> Option<i64> {
+        let (count, batch) = (multiple(size)?, self.context.declared_batch?);
+        i64::try_from(count.checked_mul(batch)?).ok()
+    }
+
     /// An axis of the file, counted from 0.
     pub(super) fn counted(&self, axis: i64, rank: usize) -> Result<usize> {
         let counted = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
@@ -440,6 +351,14 @@ impl<'a> NodeContext<'a, '_> {
         Ok(Slot::Value { id, batched })
     }
 
+    /// Makes a value the node's output, with the batch where [`prepare`] has put it.
+    pub(super) fn set_placed(&mut self, id: ValueId, batched: bool) {
+        if batched && self.place != BatchPlace::FIRST {
+            self.context.moved.insert(id, self.place);
+        }
+        self.set(Slot::Value { id, batched });
+    }
+
     /// The value under the shape `target` of the file.
     pub(super) fn reshape_to(&mut self, id: ValueId, batched: bool, target: &[i64]) -> Result<Slot<'a>> {
         let (shape, place) = match batched {
@@ -449,16 +368,42 @@ impl<'a> NodeContext<'a, '_> {
         self.push_at(Op::Reshape, vec![id], shape, batched, place)
     }
 
+    /// A constant whose axis `axis` is the batch, of length 1: what is the same for every sample of a fixed batch is kept
+    /// once.
+    pub(super) fn one_sample(&self, constant: Constant, axis: usize) -> Result<Constant> {
+        let shape = constant.shape();
+        let length = shape.get(axis).copied().unwrap_or(1);
+        if length == 1 {
+            return Ok(constant);
+        }
+        let inner: usize = shape[axis + 1..].iter().product();
+        let first = |flat: usize| flat - flat / inner % length * inner;
+        let repeats = |same: &dyn Fn(usize, usize) -> bool| (0..constant.len()).all(|at| same(at, first(at)));
+        let repeats = self.context.declared_batch == Some(length)
+            && match &constant {
+                Constant::Float(tensor) => {
+                    repeats(&|a, b| tensor.data[a].to_bits() == tensor.data[b].to_bits())
+                }
+                Constant::Int { data, .. } => repeats(&|a, b| data[a] == data[b]),
+            };
+        if !repeats {
+            return Err(self.unsupported(format!("the constant {shape:?} varies along the batch")));
+        }
+        let mut one = shape.to_vec();
+        one[axis] = 1;
+        let kept = (0..constant.len()).filter(|&at| first(at) == at);
+        Ok(constant.picked(one, kept))
+    }
+
     /// A constant as an activation that is the same for every sample; what the file's axis `batch` has but once.
     pub(super) fn materialised(&mut self, constant: Constant, batch: Option<usize>) -> Result<Slot<'a>> {
         let integer = matches!(constant, Constant::Int { .. });
+        let constant = match batch {
+            Some(axis) => self.one_sample(constant, axis)?,
+            None => constant,
+        };
         let mut value = self.floats_of(constant)?;
         if let Some(axis) = batch {
-            if value.shape.get(axis) != Some(&1) {
-                return Err(
-                    self.unsupported(format!("the constant {:?} varies along the batch", value.shape))
-                );
-            }
             value.shape.remove(axis);
         }
         let shape = value.shape.clone();

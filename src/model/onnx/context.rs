@@ -7,6 +7,7 @@ use rten_onnx::onnx::{AttributeProto, NodeProto, TensorProto};
 
 use super::batch::BatchPlace;
 use super::constant::{Constant, elements, is_symbolic};
+use super::numbers::Numbers;
 use crate::model::{BinaryKind, Graph, Op, ReduceKind, Tensor, ValueId};
 use crate::{Error, Result};
 
@@ -34,6 +35,10 @@ pub(super) struct Context<'a> {
     pub(super) moved: HashMap<ValueId, BatchPlace>,
     /// Activations that hold integers or truth values, as floats.
     pub(super) integers: HashSet<ValueId>,
+    /// Activations that count the samples.
+    pub(super) numbers: HashMap<ValueId, Numbers>,
+    /// Outputs of nodes that the importer does not compute: labels, indices, masks.
+    missing: HashSet<String>,
     /// Numbers that the file holds, as far as they were read.
     held: usize,
     /// Numbers made from those.
@@ -61,6 +66,8 @@ impl<'a> Context<'a> {
             declared_batch,
             moved: HashMap::new(),
             integers: HashSet::new(),
+            numbers: HashMap::new(),
+            missing: HashSet::new(),
             held: 0,
             made: 0,
         }
@@ -73,7 +80,7 @@ impl<'a> Context<'a> {
             None => format!("output {output:?}"),
         };
         match self.slots.get(output) {
-            Some(Slot::Value { id, .. }) => {
+            Some(Slot::Value { id, .. }) if !self.numbers.contains_key(id) => {
                 // Answers come sample by sample.
                 let ahead = self.moved.get(id).map_or(0, |place| place.boundary());
                 if self.graph.values[*id].shape[..ahead].iter().any(|&length| length > 1) {
@@ -92,7 +99,7 @@ impl<'a> Context<'a> {
                 "choose another output, or export the network again",
             )),
             None if maker.is_some() => Err(Error::unsupported(
-                "only the first output of a node is supported",
+                "this output of the node is not computed",
                 place,
                 "choose another output",
             )),
@@ -209,6 +216,9 @@ impl<'a, 'c> NodeContext<'a, 'c> {
                 Ok(Slot::Constant(constant))
             }
             Some(slot) => Ok(slot),
+            None if self.context.missing.contains(name) => {
+                Err(self.unsupported(format!("its input {name:?} is an output that is not computed")))
+            }
             None => Err(self.damaged(format!("its input {name:?} is made by no earlier node"))),
         }
     }
@@ -392,9 +402,13 @@ impl<'a, 'c> NodeContext<'a, 'c> {
                 }
                 _ => false,
             };
+        let numbers = self.numbers_after(&op, &inputs, &shape)?;
         let id = self.context.graph.append(self.name.clone(), op, inputs, shape);
         if integer {
             self.context.integers.insert(id);
+        }
+        if let Some(numbers) = numbers {
+            self.context.numbers.insert(id, numbers);
         }
         Ok(id)
     }
@@ -422,6 +436,14 @@ impl<'a, 'c> NodeContext<'a, 'c> {
     pub(super) fn alias_output(&mut self, at: usize, slot: Slot<'a>) {
         if let Some(name) = self.node.output.get(at).filter(|name| !name.is_empty()) {
             self.context.slots.insert(name.clone(), slot);
+        }
+    }
+
+    /// Remembers which of the node's outputs have got no meaning.
+    pub(super) fn note_missing(&mut self) {
+        let named = self.node.output.iter().filter(|name| !name.is_empty());
+        for name in named.filter(|name| !self.context.slots.contains_key(*name)).collect::<Vec<_>>() {
+            self.context.missing.insert(name.clone());
         }
     }
 

@@ -8,6 +8,8 @@
 mod batch;
 mod constant;
 mod context;
+mod kinds;
+mod numbers;
 mod ops;
 mod wire;
 
@@ -33,7 +35,8 @@ pub struct OnnxOptions {
     pub input: Option<String>,
     /// Constants for further inputs, by name: shape and row-major data.
     pub bind: HashMap<String, (Vec<usize>, Vec<f32>)>,
-    /// Name of the output to take (the first if `None`).
+    /// Name of the output to take; if `None`, the first that holds floating-point numbers (a classifier's labels
+    /// come before its scores), or a ZipMap's.
     pub output: Option<String>,
     /// Lengths for symbolic axes other than the batch, by the symbol's name.
     pub dims: HashMap<String, usize>,
@@ -124,6 +127,13 @@ fn located(error: Error, file: &str) -> Error {
 fn declared_batch(input: &ValueInfoProto) -> Option<usize> {
     let shape = input.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?;
     shape.dim.first()?.dim_value.and_then(|size| usize::try_from(size).ok()).filter(|&size| size > 0)
+}
+
+/// Whether an output is declared as integers or text.
+fn holds_labels(output: &ValueInfoProto) -> bool {
+    let tensor = output.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
+    let floats = [DataType::FLOAT, DataType::FLOAT16, DataType::BFLOAT16, DataType::DOUBLE];
+    tensor.and_then(|tensor| tensor.elem_type).is_some_and(|kind| !floats.contains(&kind))
 }
 
 struct Import<'a> {
@@ -285,9 +295,13 @@ impl Import<'_> {
                 "output",
                 format!("it has: {}", names.join(", ")),
             )),
-            None => names.into_iter().next().ok_or_else(|| {
-                Error::model("the network has no output", "graph", "export the network again")
-            }),
+            None => {
+                let all = self.graph.output.iter();
+                let number = all.filter(|info| !holds_labels(info)).find_map(|info| info.name.clone());
+                number.or_else(|| names.into_iter().next()).ok_or_else(|| {
+                    Error::model("the network has no output", "graph", "export the network again")
+                })
+            }
         }
     }
 

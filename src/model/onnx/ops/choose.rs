@@ -1,10 +1,11 @@
 //! Comparisons, And, Or, Not, Where: truth is 1, falsehood 0. And Range, for shapes.
 
 use super::NodeContext;
+use super::broadcast::{self, places};
 use crate::Result;
-use crate::model::onnx::constant::{Constant, multiple};
+use crate::model::onnx::constant::{BATCH, Constant, multiple};
 use crate::model::onnx::context::Slot;
-use crate::model::{BinaryKind, Op, Tensor};
+use crate::model::{BinaryKind, Tensor};
 
 /// What a function of two elements says about integers of shapes.
 fn of_integers(kind: BinaryKind, x: i64, y: i64) -> Option<bool> {
@@ -26,93 +27,31 @@ fn of_integers(kind: BinaryKind, x: i64, y: i64) -> Option<bool> {
     })
 }
 
-/// The shape that both broadcast to.
-fn broadcast(cx: &NodeContext<'_, '_>, a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
-    let rank = a.len().max(b.len());
-    let length =
-        |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |at| shape[at]);
-    (0..rank)
-        .map(|axis| match (length(a, axis), length(b, axis)) {
-            (x, y) if x == y || y == 1 => Ok(x),
-            (1, y) => Ok(y),
-            _ => Err(cx.damaged(format!("shapes {a:?} and {b:?} do not broadcast"))),
-        })
-        .collect()
-}
-
-/// For each element of `shape`, the element of an operand of shape `operand` that it reads.
-fn places(shape: &[usize], operand: &[usize]) -> Vec<usize> {
-    let mut places = vec![0];
-    for (axis, &length) in shape.iter().enumerate() {
-        let own = (axis + operand.len()).checked_sub(shape.len()).map_or(1, |at| operand[at]);
-        places = places
-            .iter()
-            .flat_map(|&at| (0..length).map(move |i| at * own + if own == 1 { 0 } else { i }))
-            .collect();
-    }
-    places
-}
-
-/// `kind` of two slots that `prepare` has aligned.
+/// `kind` of two slots; of two constants a truth value.
 fn combined<'a>(
     cx: &mut NodeContext<'a, '_>,
     kind: BinaryKind,
     a: Slot<'a>,
     b: Slot<'a>,
 ) -> Result<Slot<'a>> {
-    let place = cx.place;
-    let with_constant = |cx: &mut NodeContext<'a, '_>,
-                         id: usize,
-                         batched: bool,
-                         constant: Constant,
-                         first: bool| {
-        let mut constant = cx.floats_of(constant)?;
-        let own = cx.shape(id);
-        // As in arithmetic, a constant may have the batch's axis, of length 1.
-        if batched && constant.shape.len() == own.len() + 1 && constant.shape[0] == 1 {
-            constant.shape.remove(0);
-        }
-        let shape = broadcast(cx, &own, &constant.shape)?;
-        if batched && shape.len() != own.len() {
-            return Err(cx.unsupported("the constant adds an axis before the batch"));
-        }
-        cx.push_at(Op::BinaryConst { kind, constant, constant_first: first }, vec![id], shape, batched, place)
+    let (Slot::Constant(x), Slot::Constant(y)) = (&a, &b) else {
+        return broadcast::combined(cx, kind, a, b);
     };
-    match (a, b) {
-        (Slot::Value { id, batched }, Slot::Constant(constant)) => {
-            with_constant(cx, id, batched, constant, false)
+    let shape = broadcast::shape(cx, x.shape(), y.shape())?;
+    cx.charge(&shape)?;
+    let pairs = places(&shape, x.shape()).into_iter().zip(places(&shape, y.shape()));
+    let data = match (x, y) {
+        (Constant::Float(x), Constant::Float(y)) => {
+            pairs.map(|(i, j)| kind.apply(x.data[i], y.data[j]) as i64).collect()
         }
-        (Slot::Constant(constant), Slot::Value { id, batched }) => {
-            with_constant(cx, id, batched, constant, true)
+        (Constant::Int { data: x, .. }, Constant::Int { data: y, .. }) => {
+            let truths: Option<Vec<i64>> =
+                pairs.map(|(i, j)| of_integers(kind, x[i], y[j]).map(i64::from)).collect();
+            truths.ok_or_else(|| cx.batch_in_arithmetic())?
         }
-        (Slot::Value { id: a, batched }, Slot::Value { id: b, batched: other }) => {
-            let (own, second) = (cx.shape(a), cx.shape(b));
-            if batched != other || (batched && own.len() != second.len()) {
-                return Err(cx.unsupported(format!("{own:?} and {second:?} differ in rank")));
-            }
-            let shape = broadcast(cx, &own, &second)?;
-            cx.push_at(Op::Binary(kind), vec![a, b], shape, batched, place)
-        }
-        (Slot::Constant(a), Slot::Constant(b)) => {
-            let shape = broadcast(cx, a.shape(), b.shape())?;
-            cx.charge(&shape)?;
-            let (at, bt) = (places(&shape, a.shape()), places(&shape, b.shape()));
-            let pairs = at.into_iter().zip(bt);
-            let data = match (&a, &b) {
-                (Constant::Float(x), Constant::Float(y)) => {
-                    pairs.map(|(i, j)| kind.apply(x.data[i], y.data[j]) as i64).collect()
-                }
-                (Constant::Int { data: x, .. }, Constant::Int { data: y, .. }) => {
-                    let truths: Option<Vec<i64>> =
-                        pairs.map(|(i, j)| of_integers(kind, x[i], y[j]).map(i64::from)).collect();
-                    truths.ok_or_else(|| cx.batch_in_arithmetic())?
-                }
-                _ => return Err(cx.damaged("its operands are of different types")),
-            };
-            Ok(Slot::Constant(Constant::Int { shape, data }))
-        }
-        _ => Err(cx.damaged("an input has no value")),
-    }
+        _ => return Err(cx.damaged("its operands are of different types")),
+    };
+    Ok(Slot::Constant(Constant::Int { shape, data }))
 }
 
 /// Marks truth values, and makes them the node's output.
@@ -150,7 +89,7 @@ pub(super) fn logic(cx: &mut NodeContext<'_, '_>) -> Result<()> {
         Slot::Constant(Constant::Int { shape: ys, data: y }),
     ) = (&a, &b)
     {
-        let shape = broadcast(cx, xs, ys)?;
+        let shape = broadcast::shape(cx, xs, ys)?;
         cx.charge(&shape)?;
         let pairs = places(&shape, xs).into_iter().zip(places(&shape, ys));
         let truth = |(i, j): (usize, usize)| match and {
@@ -220,7 +159,7 @@ fn gated<'a>(
 ) -> Result<Slot<'a>> {
     if let (Slot::Constant(Constant::Float(condition)), Slot::Constant(constant)) = (&condition, &slot) {
         let tensor = cx.floats_of(constant.clone())?;
-        let shape = broadcast(cx, &condition.shape, &tensor.shape)?;
+        let shape = broadcast::shape(cx, &condition.shape, &tensor.shape)?;
         cx.charge(&shape)?;
         let pairs = places(&shape, &condition.shape).into_iter().zip(places(&shape, &tensor.shape));
         let data: Vec<f32> = pairs.map(|(i, j)| kind.apply(condition.data[i], tensor.data[j])).collect();
@@ -239,8 +178,8 @@ fn chosen(
     let Constant::Int { data: truths, .. } = condition else {
         return Err(cx.damaged("its condition is no truth value"));
     };
-    let shape = broadcast(cx, a.shape(), b.shape())?;
-    let shape = broadcast(cx, &shape, condition.shape())?;
+    let shape = broadcast::shape(cx, a.shape(), b.shape())?;
+    let shape = broadcast::shape(cx, &shape, condition.shape())?;
     cx.charge(&shape)?;
     let [c, x, y] = [condition, a, b].map(|constant| places(&shape, constant.shape()));
     let pick = (0..c.len()).map(|i| if truths[c[i]] != 0 { (true, x[i]) } else { (false, y[i]) });
@@ -260,6 +199,15 @@ fn chosen(
 
 pub(super) fn range(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     let mut ends = Vec::new();
+    if let (Some(Constant::Int { data: start, .. }), Some(Constant::Int { data: end, .. }), Some(step)) =
+        (cx.constant(0)?, cx.constant(1)?, cx.constant(2)?)
+        && let (&[0], &[BATCH], Constant::Int { data: step, .. }) = (&start[..], &end[..], step)
+        && step == [1]
+    {
+        let numbers = cx.sample_numbers()?;
+        cx.set(numbers);
+        return Ok(());
+    }
     for at in 0..3 {
         match cx.constant(at)? {
             Some(constant) if constant.has_batch() => return Err(cx.batch_in_arithmetic()),
@@ -305,7 +253,7 @@ pub(super) fn modulo(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     else {
         return Err(cx.unsupported("its operands are no integers"));
     };
-    let shape = broadcast(cx, &xs, &ys)?;
+    let shape = broadcast::shape(cx, &xs, &ys)?;
     cx.charge(&shape)?;
     let fmod = cx.int("fmod", 0) != 0;
     let remainder = |(i, j): (usize, usize)| {

@@ -39,13 +39,16 @@ fn activations<'a>(
         let slot = match slot {
             Slot::Constant(constant) if constant.shape().get(axis) == Some(&0) => continue,
             Slot::Constant(constant) => match batched {
-                true if place.before || place.after || declared.is_some_and(|n| n > 1) => {
+                true if place.before || place.after => {
                     return Err(
                         cx.unsupported("it joins a constant to a batch that is merged with other axes")
                     );
                 }
                 true if declared.is_none() => {
                     return Err(cx.damaged("it joins a constant of one sample to a batch of any size"));
+                }
+                true if constant.shape().get(place.axis).copied() != declared => {
+                    return Err(cx.damaged("it joins constants to a batch of another length"));
                 }
                 true => cx.materialised(constant, Some(place.axis))?,
                 false => cx.materialised(constant, None)?,

@@ -1,25 +1,32 @@
 //! The operators, a family a file. Each importer reads one node into the graph.
 
 mod activation;
+mod attention;
 mod binary;
+mod broadcast;
 mod choose;
 mod concat;
 mod constant;
 mod conv;
 mod einsum;
+mod learned;
 mod linear;
 mod normalization;
 mod pool;
+mod rearrange;
 mod reduce;
+mod resize;
 mod select;
 mod shape;
 mod softmax;
+mod transposed_conv;
 
 use rten_onnx::onnx::NodeProto;
 
 use super::context::{Context, NodeContext};
 use crate::{Error, Result};
 
+pub(super) use broadcast::places;
 pub(super) use shape::resolve_plain;
 
 type Importer = fn(&mut NodeContext<'_, '_>) -> Result<()>;
@@ -32,6 +39,11 @@ const OPERATORS: &[Entry] = &[
     ("Abs", activation::import, "all"),
     ("Add", binary::import, "two activations or an activation and a constant, broadcasting"),
     ("And", choose::logic, "truth values, broadcasting"),
+    (
+        "Attention",
+        attention::import,
+        "three or four axes, shared heads, constant mask, is_causal, softcap; no past, no scores as output",
+    ),
     ("AveragePool", pool::average, "1-D and 2-D; ceil_mode, count_include_pad, auto_pad, dilations"),
     ("BatchNormalization", normalization::batch, "inference, constant statistics"),
     (
@@ -46,6 +58,12 @@ const OPERATORS: &[Entry] = &[
     ("Constant", constant::constant, "tensor, float(s), int(s)"),
     ("ConstantOfShape", constant::constant_of_shape, "constant shape, the batch among it"),
     ("Conv", conv::import, "1-D and 2-D; any stride, pad, dilation, groups, auto_pad"),
+    (
+        "ConvTranspose",
+        transposed_conv::import,
+        "1-D and 2-D; any stride, pad, dilation, groups, output_padding, output_shape; not auto_pad",
+    ),
+    ("DepthToSpace", rearrange::depth_to_space, "all"),
     ("Div", binary::import, "two activations or an activation and a constant, broadcasting"),
     ("Dropout", constant::identity, "inference"),
     ("Einsum", einsum::import, "products of two operands, no letter summed by itself"),
@@ -59,7 +77,7 @@ const OPERATORS: &[Entry] = &[
     (
         "Gather",
         select::gather,
-        "constant indices along any axis but the batch; rows of a constant table by token ids",
+        "constant indices along any axis but the batch; rows of a constant table by token ids; entries of a flattened batch by the numbers of the samples",
     ),
     ("Gelu", activation::import, "exact and tanh"),
     (
@@ -110,7 +128,7 @@ const OPERATORS: &[Entry] = &[
     ("Pad", select::pad, "constant, edge, reflect, wrap; any axis but the batch; pads below 0 crop"),
     ("Pow", binary::pow, "two activations or an activation and a constant, broadcasting"),
     ("RMSNormalization", normalization::layer, "any axis but the batch; constant scale"),
-    ("Range", choose::range, "constants"),
+    ("Range", choose::range, "constants; the numbers of the samples"),
     ("Reciprocal", activation::import, "all"),
     ("ReduceL1", reduce::import, "any axes but the batch"),
     ("ReduceL2", reduce::import, "any axes but the batch"),
@@ -128,6 +146,11 @@ const OPERATORS: &[Entry] = &[
         shape::reshape,
         "constant shape; the batch may move, merge with neighbours and split off again",
     ),
+    (
+        "Resize",
+        resize::resize,
+        "nearest, linear and cubic along any axes but the batch; not antialias, tf_crop_and_resize, keep_aspect_ratio_policy",
+    ),
     ("Round", activation::import, "all"),
     ("Selu", activation::import, "all"),
     ("Shape", constant::shape, "all"),
@@ -138,6 +161,7 @@ const OPERATORS: &[Entry] = &[
     ("Softmax", softmax::import, "any axis but the batch"),
     ("Softplus", activation::import, "all"),
     ("Softsign", activation::import, "all"),
+    ("SpaceToDepth", rearrange::space_to_depth, "all"),
     ("Split", select::split, "any axis but the batch; equal parts or sizes"),
     ("Sqrt", activation::import, "all"),
     ("Squeeze", shape::squeeze, "any axis; the batch where it is fixed to 1"),
@@ -149,12 +173,14 @@ const OPERATORS: &[Entry] = &[
     ("Tile", select::tile, "any axis; over the batch constants only"),
     ("Transpose", shape::transpose, "all; the batch may move"),
     ("Unsqueeze", shape::unsqueeze, "any axis"),
+    ("Upsample", resize::resize, "nearest and linear along any axes but the batch"),
     ("Where", choose::choose, "activations and constants, broadcasting; shapes"),
 ];
 
-/// Name and supported form of every operator that the importer knows.
-pub fn supported_operators() -> impl Iterator<Item = (&'static str, &'static str)> {
-    OPERATORS.iter().map(|&(name, _, form)| (name, form))
+/// Domain (empty for the main one), name and supported form of every operator that the importer knows.
+pub fn supported_operators() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let of = |domain, table: &'static [Entry]| table.iter().map(move |&(name, _, form)| (domain, name, form));
+    of("", OPERATORS).chain(of(learned::DOMAIN, learned::OPERATORS))
 }
 
 /// Whether the importer knows the node's operator.
@@ -175,9 +201,13 @@ pub(super) fn title(node: &NodeProto, opset: i64) -> String {
 }
 
 fn find(node: &NodeProto) -> Option<&'static Entry> {
-    let main_domain = matches!(node.domain.as_deref(), None | Some("") | Some("ai.onnx"));
+    let table = match node.domain.as_deref() {
+        None | Some("" | "ai.onnx") => OPERATORS,
+        Some(learned::DOMAIN) => learned::OPERATORS,
+        Some(_) => return None,
+    };
     let op = node.op_type.as_deref()?;
-    OPERATORS.iter().find(|(name, _, _)| main_domain && *name == op)
+    table.iter().find(|(name, _, _)| *name == op)
 }
 
 /// Reads one node.
@@ -186,7 +216,9 @@ pub(super) fn import<'a>(context: &mut Context<'a>, node: &'a NodeProto) -> Resu
     match find(node) {
         Some((_, importer, _)) => {
             super::batch::prepare(&mut cx)?;
-            importer(&mut cx)
+            importer(&mut cx)?;
+            cx.note_missing();
+            Ok(())
         }
         None => Err(Error::unsupported(
             format!("operator {} is not supported", cx.op),

@@ -72,7 +72,7 @@ pub(super) fn import(cx: &mut NodeContext<'_, '_>) -> Result<()> {
         let largest = cx.push(Op::Reshape, vec![largest], output.clone())?;
         result = cx.push(Op::Binary(BinaryKind::Add), vec![result, largest], output)?;
     }
-    cx.set(Slot::Value { id: result, batched });
+    cx.set_placed(result, batched);
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use crate::model::onnx::context::Slot;
 use crate::model::{NOTHING, Op};
 
 /// `slot` with entry `indices[i]` ([`NOTHING`]: `fill`) as entry `i` along axis `axis` of the file's shape.
-fn picked<'a>(
+pub(super) fn picked<'a>(
     cx: &mut NodeContext<'a, '_>,
     slot: Slot<'a>,
     axis: usize,
@@ -61,7 +61,7 @@ fn picked<'a>(
 }
 
 /// The shape of a slot as the file has it.
-fn dims(cx: &NodeContext<'_, '_>, slot: &Slot<'_>) -> Vec<i64> {
+pub(super) fn dims(cx: &NodeContext<'_, '_>, slot: &Slot<'_>) -> Vec<i64> {
     match slot {
         Slot::Value { id, batched } => cx.dims(*id, *batched),
         Slot::Constant(constant) => constant.shape().iter().map(|&size| size as i64).collect(),
@@ -70,7 +70,7 @@ fn dims(cx: &NodeContext<'_, '_>, slot: &Slot<'_>) -> Vec<i64> {
 }
 
 /// A length that is known: not the batch.
-fn known(cx: &NodeContext<'_, '_>, size: i64) -> Result<usize> {
+pub(super) fn known(cx: &NodeContext<'_, '_>, size: i64) -> Result<usize> {
     match multiple(size) {
         Some(_) => Err(cx.unsupported("it works along the batch axis")),
         None => usize::try_from(size).map_err(|_| cx.damaged("a length is negative")),
@@ -78,7 +78,7 @@ fn known(cx: &NodeContext<'_, '_>, size: i64) -> Result<usize> {
 }
 
 /// Indices as numbers of entries; there may be as many as a value may have elements.
-fn index(at: usize) -> u32 {
+pub(super) fn index(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(NOTHING - 1)
 }
 
@@ -87,6 +87,10 @@ pub(super) fn gather(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     let given = cx.slot(1)?;
     let sizes = dims(cx, &data);
     let axis = cx.counted(cx.int("axis", 0), sizes.len())?;
+    if let Some(gathered) = cx.gathered_by_number(&data, &given)? {
+        cx.set(gathered);
+        return Ok(());
+    }
     let (shape, indices) = match (given, &data) {
         (Slot::Constant(Constant::Int { shape, data }), _) => (shape, data),
         (Slot::Value { id, batched }, Slot::Constant(_)) => return embedding(cx, axis, id, batched),
@@ -131,6 +135,9 @@ fn embedding(cx: &mut NodeContext<'_, '_>, axis: usize, id: usize, batched: bool
         return Err(cx.damaged("its indices are no integers"));
     }
     let table = cx.needed_tensor(0)?;
+    if cx.context.numbers.contains_key(&id) {
+        return Err(cx.unsupported("it looks up the numbers of the samples"));
+    }
     if axis != 0 || table.shape.len() != 2 || table.is_empty() {
         return Err(cx.unsupported(format!("it looks up along axis {axis} of a table {:?}", table.shape)));
     }
