@@ -90,6 +90,7 @@ fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
         }
         case 22u: { // b where a is false
             return select(b, vec4<f32>(0.0), a != vec4<f32>(0.0));
+        }
         case 4u: {
             return select(b, a, (a > b) | (a != a));
         }

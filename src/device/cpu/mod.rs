@@ -30,7 +30,7 @@ mod winograd;
 
 use std::sync::Arc;
 
-pub use network::{CpuNetwork, StepProfile};
+pub use network::CpuNetwork;
 pub use select::ConvKernel;
 use simd::Level;
 
