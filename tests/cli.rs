@@ -242,7 +242,14 @@ fn inspect_shows_the_folded_graph() {
         assert!(text.contains(word), "{word:?} is missing in:\n{text}");
     }
     assert_error(&whybox(folder.path(), &["inspect", "missing.onnx"]), 1, &["missing.onnx"]);
-    // The samples of a chunk are what the engine takes: fewer under a smaller cap.
+    // The samples of a chunk are what the engine takes: fewer under a smaller cap. What one sample needs depends on the
+    // machine's threads; the refusal tells.
+    let refused =
+        whybox(folder.path(), &["inspect", &network(), "--json", "--device", "cpu", "--memory", "4KiB"]);
+    assert_error(&refused, 1, &["at least", "MiB with --memory"]);
+    let message = String::from_utf8_lossy(&refused.stderr);
+    let least = message.split("at least ").nth(1).and_then(|rest| rest.split(' ').next());
+    let least: f64 = least.and_then(|number| number.parse().ok()).expect("a number of MiB");
     let chunk = |memory: &str| {
         let arguments = ["inspect", &network(), "--json", "--device", "cpu", "--memory", memory];
         let text = assert_good(&whybox(folder.path(), &arguments));
@@ -251,8 +258,24 @@ fn inspect_shows_the_folded_graph() {
         assert!(document["steps"].as_array().is_some_and(|steps| steps.len() > 5), "{text}");
         document["samples_per_chunk"].as_u64().expect("a number")
     };
-    let (small, large) = (chunk("8MiB"), chunk("1GiB"));
+    let (small, large) = (chunk(&format!("{}MiB", least + 1.0)), chunk(&format!("{}MiB", least + 1000.0)));
     assert!(0 < small && small < large, "{small} and {large}");
+}
+
+#[test]
+fn a_profile_names_kernels_and_shares() {
+    let folder = folder();
+    let arguments = ["inspect", &network(), "--device", "cpu", "--profile=3"];
+    let text = assert_good(&whybox(folder.path(), &arguments));
+    for word in ["kernel", "GFLOP/s", "share", "over 3 samples"] {
+        assert!(text.contains(word), "{word:?} is missing in:\n{text}");
+    }
+    let text = assert_good(&whybox(folder.path(), &[&arguments[..], &["--json"]].concat()));
+    let document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let steps = document["steps"].as_array().expect("steps");
+    let share: f64 = steps.iter().map(|step| step["profile"]["share"].as_f64().expect("a share")).sum();
+    assert!((share - 1.0).abs() < 1e-9 && document["profile"]["samples"] == 3, "{share}: {text}");
+    assert_error(&whybox(folder.path(), &["inspect", &network(), "--profile=0"]), 2, &["--profile"]);
 }
 
 #[test]

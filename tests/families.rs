@@ -15,7 +15,7 @@ use gpu::gpu;
 use whybox::Device;
 
 /// Networks in the folder: fewer would mean that some were lost.
-const NETWORKS: usize = 85;
+const NETWORKS: usize = 82;
 
 /// Families that have to be there, each by both exporters.
 const TORCH: [&str; 31] = [

@@ -1,17 +1,21 @@
 //! Random graphs: what the plan computes is what the graph says, whatever was folded, fused, moved or shared.
 
+#[path = "common/interpret.rs"]
+mod interpret;
 #[allow(dead_code, reason = "shared with other test files")]
 #[path = "common/plans.rs"]
 mod plans;
 #[path = "common/reference.rs"]
 mod reference;
 
+use interpret::interpret;
 use plans::Draws;
 use reference::run_reference;
 use whybox::Error;
 use whybox::device::RunOptions;
 use whybox::model::{
-    Activation, BinaryKind, Graph, Model, NOTHING, Op, PoolKind, ReduceKind, Tensor, Value, ValueId, Window,
+    Activation, BinaryKind, Graph, Model, NOTHING, NormKind, Op, PoolKind, ReduceKind, Response, Tensor,
+    Value, ValueId, Window,
 };
 use whybox::perturb::Rows;
 use whybox::plan::Plan;
@@ -19,180 +23,20 @@ use whybox::plan::Plan;
 /// Graphs that are tried; `WHYBOX_GRAPHS=300000` tries that many, for whoever has the time.
 const GRAPHS: u64 = 6000;
 
-/// All indices of a shape, the last axis fastest.
-fn indices(shape: &[usize]) -> Vec<Vec<usize>> {
-    shape.iter().fold(vec![Vec::new()], |all, &n| {
-        all.into_iter().flat_map(|head| (0..n).map(move |i| [head.as_slice(), &[i]].concat())).collect()
-    })
-}
-
-/// Row-major place of an index, aligned from the right; axes of length 1 repeat.
-fn place(shape: &[usize], index: &[usize]) -> usize {
-    let own = &index[index.len() - shape.len()..];
-    shape.iter().zip(own).fold(0, |at, (&n, &i)| at * n + if n == 1 { 0 } else { i })
-}
-
-/// The graph by its definition, for one sample.
-fn interpret(graph: &Graph, input: &[f32]) -> Vec<f64> {
-    let mut values: Vec<Vec<f64>> = vec![Vec::new(); graph.values.len()];
-    values[graph.input] = input.iter().map(|&x| f64::from(x)).collect();
-    for node in &graph.nodes {
-        let shape = |id: ValueId| graph.values[id].shape.as_slice();
-        let (first, out) = (node.inputs.first().copied().unwrap_or(graph.input), shape(node.output));
-        let x = |index: &[usize]| values[first][place(shape(first), index)];
-        let act = |f: Activation, x: f64| f64::from(f.apply(x as f32));
-        let at = |index: &Vec<usize>| -> f64 {
-            match &node.op {
-                Op::Conv { weight, bias, window, groups } => {
-                    conv(weight, bias.as_ref(), window, *groups, shape(first), &x, index)
-                }
-                Op::Linear { weight, bias } => {
-                    let (o, head) = index.split_last().expect("an axis");
-                    let sum: f64 = (0..weight.shape[1])
-                        .map(|i| f64::from(weight.data[o * weight.shape[1] + i]) * x(&[head, &[i]].concat()))
-                        .sum();
-                    sum + bias.as_ref().map_or(0.0, |bias| f64::from(bias.data[*o]))
-                }
-                Op::Pool { kind, window } => {
-                    let seen = taps(window, shape(first), index).into_iter().map(|(at, _)| x(&at));
-                    match kind {
-                        PoolKind::Max => seen.fold(f64::NEG_INFINITY, f64::max),
-                        PoolKind::Average { .. } => seen.clone().sum::<f64>() / seen.count() as f64,
-                    }
-                }
-                Op::Reduce { kind, axes } => {
-                    let rank = shape(first).len();
-                    let keeps = out.len() == rank;
-                    let mut kept = index.iter();
-                    // The reduced axes run, the others are those of the output.
-                    let ranges: Vec<_> = (0..rank)
-                        .map(|axis| match axes.contains(&axis) {
-                            true => {
-                                if keeps {
-                                    kept.next();
-                                }
-                                0..shape(first)[axis]
-                            }
-                            false => kept.next().map(|&i| i..i + 1).expect("an axis that is kept"),
-                        })
-                        .collect();
-                    let inside = |i: &Vec<usize>| i.iter().zip(&ranges).all(|(i, range)| range.contains(i));
-                    let seen: Vec<f64> =
-                        indices(shape(first)).iter().filter(|i| inside(i)).map(|i| x(i)).collect();
-                    match kind {
-                        ReduceKind::Mean => seen.iter().sum::<f64>() / seen.len() as f64,
-                        ReduceKind::Sum => seen.iter().sum(),
-                        ReduceKind::Prod => seen.iter().product(),
-                        ReduceKind::Max => seen.into_iter().fold(f64::NEG_INFINITY, f64::max),
-                        ReduceKind::Min => seen.into_iter().fold(f64::INFINITY, f64::min),
-                    }
-                }
-                Op::Activation(f) => act(*f, x(index)),
-                Op::Affine { scale, shift } => {
-                    f64::from(scale.data[index[0]]) * x(index) + f64::from(shift.data[index[0]])
-                }
-                Op::Binary(kind) => {
-                    apply(*kind, x(index), values[node.inputs[1]][place(shape(node.inputs[1]), index)])
-                }
-                Op::BinaryConst { kind, constant, constant_first } => {
-                    let c = f64::from(constant.data[place(&constant.shape, index)]);
-                    if *constant_first { apply(*kind, c, x(index)) } else { apply(*kind, x(index), c) }
-                }
-                Op::Concat { axis } => {
-                    let (mut index, mut inputs) = (index.clone(), node.inputs.iter());
-                    let mut id = *inputs.next().expect("an input");
-                    while index[*axis] >= shape(id)[*axis] {
-                        index[*axis] -= shape(id)[*axis];
-                        id = *inputs.next().expect("an input that reaches this far");
-                    }
-                    values[id][place(shape(id), &index)]
-                }
-                Op::Transpose { perm } => {
-                    let mut from = vec![0; perm.len()];
-                    perm.iter().zip(index).for_each(|(&axis, &i)| from[axis] = i);
-                    x(&from)
-                }
-                Op::Reshape => values[first][place(out, index)],
-                Op::Softmax { axis, .. } => {
-                    let line = (0..out[*axis]).map(|i| {
-                        let mut other = index.clone();
-                        other[*axis] = i;
-                        x(&other).exp()
-                    });
-                    x(index).exp() / line.sum::<f64>()
-                }
-                Op::Constant { value } => f64::from(value.data[place(out, index)]),
-                Op::Select { axis, indices, fill } => {
-                    let mut from = index.clone();
-                    from[*axis] = indices[index[*axis]] as usize;
-                    if indices[index[*axis]] == NOTHING { f64::from(*fill) } else { x(&from) }
-                }
-                Op::MatMul => {
-                    let ((i, j), second) = ((index.len() - 2, index.len() - 1), node.inputs[1]);
-                    let term = |k: usize| {
-                        let (mut a, mut b) = (index.clone(), index.clone());
-                        (a[j], b[i]) = (k, k);
-                        x(&a) * values[second][place(shape(second), &b)]
-                    };
-                    (0..shape(first)[j]).map(term).sum()
-                }
-                other => unimplemented!("{other:?}"),
-            }
-        };
-        let result = indices(out).iter().map(at).collect();
-        values[node.output] = result;
-    }
-    values.swap_remove(graph.output)
-}
-
-fn apply(kind: BinaryKind, a: f64, b: f64) -> f64 {
-    match kind {
-        BinaryKind::Add => a + b,
-        BinaryKind::Sub => a - b,
-        BinaryKind::Mul => a * b,
-        BinaryKind::Div => a / b,
-        kind => f64::from(kind.apply(a as f32, b as f32)),
-    }
-}
-
-/// The input indices that the window at `index` sees, each with its tap.
-fn taps(window: &Window, input: &[usize], index: &[usize]) -> Vec<(Vec<usize>, usize)> {
-    let mut seen = Vec::new();
-    for tap in 0..window.kernel[0] * window.kernel[1] {
-        let step = [tap / window.kernel[1], tap % window.kernel[1]];
-        let mut at = [0; 2];
-        let inside = (0..2).all(|axis| {
-            let position = index[axis + 1] * window.stride[axis] + step[axis] * window.dilation[axis];
-            at[axis] = position.wrapping_sub(window.pads[axis]);
-            at[axis] < input[axis + 1]
-        });
-        if inside {
-            seen.push((vec![index[0], at[0], at[1]], tap));
-        }
-    }
-    seen
-}
-
-fn conv(
-    weight: &Tensor,
-    bias: Option<&Tensor>,
-    window: &Window,
-    groups: usize,
-    input: &[usize],
-    x: &dyn Fn(&[usize]) -> f64,
-    index: &[usize],
-) -> f64 {
-    let (outputs, depth, area) = (weight.shape[0], weight.shape[1], window.kernel[0] * window.kernel[1]);
-    let group = index[0] / (outputs / groups);
-    let mut sum = bias.map_or(0.0, |bias| f64::from(bias.data[index[0]]));
-    for (mut at, tap) in taps(window, input, index) {
-        for i in 0..depth {
-            at[0] = group * depth + i;
-            sum += f64::from(weight.data[(index[0] * depth + i) * area + tap]) * x(&at);
-        }
-    }
-    sum
-}
+/// One of each kind of arithmetic: picked in registers, by an exponential, by a fit.
+const ACTIVATIONS: [Activation; 11] = [
+    Activation::Relu,
+    Activation::Tanh,
+    Activation::LeakyRelu { slope: 0.3 },
+    Activation::Gelu,
+    Activation::Swish { alpha: 1.0 },
+    Activation::Elu { alpha: 0.7 },
+    Activation::HardSwish,
+    Activation::HardSigmoid { alpha: 0.2, beta: 0.5 },
+    Activation::Softplus,
+    Activation::Mish,
+    Activation::Abs,
+];
 
 /// A graph under construction.
 struct Making {
@@ -237,7 +81,7 @@ impl Making {
         let rank = shape.len();
         let others: Vec<ValueId> =
             (0..self.graph.values.len()).filter(|&o| self.graph.values[o].shape == shape).collect();
-        match self.draws.pick(0..20) {
+        match self.draws.pick(0..22) {
             0..=2 if rank == 3 => {
                 let groups = if shape[0].is_multiple_of(2) && self.draws.pick(0..3) == 0 { 2 } else { 1 };
                 // Often the same size, as residuals need it.
@@ -255,8 +99,8 @@ impl Making {
             }
             3 if rank == 3 => {
                 let window = Window { stride: [2, 1], ..Window::square(2) };
-                let kind =
-                    [PoolKind::Max, PoolKind::Average { count_include_pad: false }][self.draws.pick(0..2)];
+                let average = |count_include_pad| PoolKind::Average { count_include_pad };
+                let kind = [PoolKind::Max, average(false), average(true)][self.draws.pick(0..3)];
                 let Ok([h, w]) = window.output([shape[1], shape[2]], false, "") else { return };
                 self.append(Op::Pool { kind, window }, vec![id], vec![shape[0], h, w]);
             }
@@ -267,8 +111,7 @@ impl Making {
                 self.append(Op::Linear { weight, bias: None }, vec![id], output);
             }
             5 | 6 => {
-                let f = [Activation::Relu, Activation::Tanh, Activation::LeakyRelu { slope: 0.3 }]
-                    [self.draws.pick(0..3)];
+                let f = ACTIVATIONS[self.draws.pick(0..ACTIVATIONS.len())];
                 self.append(Op::Activation(f), vec![id], shape);
             }
             7 if rank > 0 => {
@@ -336,7 +179,8 @@ impl Making {
             }
             15 if rank > 0 && self.draws.pick(0..2) == 0 => {
                 let axis = self.draws.pick(0..rank);
-                self.append(Op::Softmax { axis, log: false }, vec![id], shape);
+                let log = self.draws.pick(0..2) == 0;
+                self.append(Op::Softmax { axis, log }, vec![id], shape);
             }
             16 | 17 if rank > 0 => {
                 let axis = self.draws.pick(0..rank);
@@ -387,6 +231,33 @@ impl Making {
                 let value = self.tensor(&shape);
                 self.append(Op::Constant { value }, vec![], shape);
             }
+            20 if rank > 0 => {
+                let kinds = [
+                    NormKind::Standard { epsilon: 0.1 },
+                    NormKind::RootMeanSquare { epsilon: 0.1 },
+                    NormKind::L1,
+                    NormKind::L2,
+                ];
+                let kind = kinds[self.draws.pick(0..kinds.len())];
+                let groups = if shape[0].is_multiple_of(2) && self.draws.pick(0..3) == 0 { 2 } else { 1 };
+                let chosen = |_: &usize| groups > 1 || self.draws.pick(0..2) == 0;
+                let axes: Vec<usize> = (0..rank).filter(chosen).collect();
+                if axes.is_empty() {
+                    return;
+                }
+                // One number for each channel, or one for each of the last axis.
+                let channels = self.draws.pick(0..2) == 0;
+                let along = |axis: usize| if channels { axis == 0 } else { axis + 1 == rank };
+                let lengths: Vec<usize> =
+                    (0..rank).map(|axis| if along(axis) { shape[axis] } else { 1 }).collect();
+                let scale = (self.draws.pick(0..2) == 0).then(|| self.tensor(&lengths));
+                let shift = (self.draws.pick(0..2) == 0).then(|| self.tensor(&lengths));
+                self.append(Op::Normalize { kind, axes, groups, scale, shift }, vec![id], shape);
+            }
+            21 if rank > 0 => {
+                let response = Response { size: self.draws.pick(1..6), alpha: 0.4, beta: 0.75, bias: 1.0 };
+                self.append(Op::Lrn(response), vec![id], shape);
+            }
             15 => {
                 let axes: Vec<usize> = (0..rank).filter(|_| self.draws.pick(0..2) == 0).collect();
                 let keep = self.draws.pick(0..2) == 0;
@@ -430,7 +301,6 @@ fn check(seed: u64, factor: f32) -> Option<Result<(), String>> {
     let expected = interpret(&graph, &sample);
     sample.iter_mut().for_each(|x| *x *= factor);
     let largest = expected.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()));
-    // The interpreter's Softmax overflows where products of products are large.
     if !largest.is_finite() || largest > 1e4 || expected.iter().any(|x| x.is_nan()) {
         return None;
     }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::StepProfile;
 use super::means::{MeanSink, Means, MeansForm, MeansReport};
 use crate::Result;
 use crate::perturb::Expander;
@@ -69,4 +70,15 @@ pub(crate) trait Engine: Send + Sync {
         options: &RunOptions,
         sink: &mut MeanSink<'_>,
     ) -> Result<MeansReport>;
+
+    /// Evaluates `rows` rows of a perturbation and gives what each step cost.
+    ///
+    /// # Errors
+    /// Those of [`run`](Engine::run), and `Error::Unsupported` if the engine cannot tell.
+    fn profile(
+        &self,
+        perturbation: &dyn Expander,
+        rows: usize,
+        options: &RunOptions,
+    ) -> Result<Vec<StepProfile>>;
 }

@@ -4,6 +4,7 @@ pub mod cpu;
 mod engine;
 pub mod gpu;
 mod means;
+mod profile;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ pub(crate) use engine::Engine;
 pub use engine::{RunOptions, RunReport, Sink};
 pub use means::{MeanSink, Means, MeansForm, MeansReport};
 pub(crate) use means::{cannot_fuse, check_means};
+pub use profile::StepProfile;
 
 use crate::model::Model;
 use crate::perturb::Perturbation;
@@ -179,6 +181,28 @@ impl Network {
         let expander = perturbation.bind(&self.plan.input_layout)?;
         means.check(perturbation.rows(), self.outputs())?;
         self.engine.means(expander.as_ref(), perturbation.rows(), means, options, sink)
+    }
+
+    /// Evaluates every row of a perturbation and gives what each step of the [plan](Network::plan) cost, in its order.
+    /// The first run of a network also pays for its memory: let a run go before.
+    ///
+    /// # Errors
+    /// Those of [`run`](Network::run), and [`Error::Unsupported`] on a GPU, whose steps are not timed yet.
+    ///
+    /// # Example
+    /// ```
+    /// use whybox::{Device, model::Model, perturb::Rows};
+    ///
+    /// let model = Model::builder("sum", &[2]).linear(&[1.0, 1.0], &[0.0], 1)?.build()?;
+    /// let network = Device::cpu().load(&model)?;
+    /// let profile = network.profile(&Rows::new(&[1.0; 200], 2)?, &Default::default())?;
+    /// assert_eq!((profile.len(), profile[0].macs), (1, 200));
+    /// assert!(profile[0].seconds > 0.0);
+    /// # Ok::<(), whybox::Error>(())
+    /// ```
+    pub fn profile(&self, perturbation: &dyn Perturbation, options: &RunOptions) -> Result<Vec<StepProfile>> {
+        let expander = perturbation.bind(&self.plan.input_layout)?;
+        self.engine.profile(expander.as_ref(), perturbation.rows(), options)
     }
 
     /// Evaluates every row of a perturbation: `[rows, outputs]`.

@@ -27,8 +27,8 @@ use crate::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct Builder {
     name: String,
-    graph: Graph,
-    current: ValueId,
+    pub(super) graph: Graph,
+    pub(super) current: ValueId,
 }
 
 impl Builder {
@@ -231,14 +231,24 @@ impl Builder {
     /// # Errors
     /// [`Error::Parameter`] if the constant would widen the value or does not fit it.
     pub fn binary_const(self, kind: BinaryKind, constant: &Tensor) -> Result<Self> {
+        self.with_constant(kind, constant, false)
+    }
+
+    /// A function of a constant (first operand) and the current value, with NumPy broadcasting: `1 − x`, `1 / x`.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the constant would widen the value or does not fit it.
+    pub fn const_binary(self, kind: BinaryKind, constant: &Tensor) -> Result<Self> {
+        self.with_constant(kind, constant, true)
+    }
+
+    fn with_constant(self, kind: BinaryKind, constant: &Tensor, constant_first: bool) -> Result<Self> {
         let name = self.next_name(&kind.name().to_lowercase());
         let shape = self.shape().to_vec();
-        let mut aligned = vec![1; shape.len().saturating_sub(constant.shape.len())];
-        aligned.extend_from_slice(&constant.shape);
-        if broadcast(&shape, &aligned).is_none_or(|wide| wide != shape) {
+        if !fits(&constant.shape, &shape) {
             return Err(wrong(&name, format!("a constant of {:?} does not fit {shape:?}", constant.shape)));
         }
-        let op = Op::BinaryConst { kind, constant: constant.clone(), constant_first: false };
+        let op = Op::BinaryConst { kind, constant: constant.clone(), constant_first };
         Ok(self.push(name, op, shape))
     }
 
@@ -352,23 +362,23 @@ impl Builder {
         Model::from_graph(self.name, self.graph)
     }
 
-    fn push(mut self, name: String, op: Op, shape: Vec<usize>) -> Self {
+    pub(super) fn push(mut self, name: String, op: Op, shape: Vec<usize>) -> Self {
         self.current = self.graph.append(name, op, vec![self.current], shape);
         self
     }
 
-    fn next_name(&self, kind: &str) -> String {
+    pub(super) fn next_name(&self, kind: &str) -> String {
         format!("{kind}_{}", self.graph.nodes.len())
     }
 
-    fn picture(&self, at: &str) -> Result<[usize; 3]> {
+    pub(super) fn picture(&self, at: &str) -> Result<[usize; 3]> {
         match *self.shape() {
             [c, h, w] => Ok([c, h, w]),
             _ => Err(wrong(at, format!("needs a picture [C, H, W], has {:?}", self.shape()))),
         }
     }
 
-    fn check(&self, value: ValueId) -> Result<()> {
+    pub(super) fn check(&self, value: ValueId) -> Result<()> {
         if value < self.graph.values.len() {
             return Ok(());
         }
@@ -376,8 +386,15 @@ impl Builder {
     }
 }
 
+/// Whether a constant broadcasts to `shape` without widening it.
+pub(super) fn fits(constant: &[usize], shape: &[usize]) -> bool {
+    let mut aligned = vec![1; shape.len().saturating_sub(constant.len())];
+    aligned.extend_from_slice(constant);
+    broadcast(shape, &aligned).is_some_and(|wide| wide == shape)
+}
+
 /// The shape that two shapes of the same rank broadcast to.
-fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
+pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
     let one = |(&a, &b): (&usize, &usize)| match (a, b) {
         _ if a == b => Some(a),
         (1, wide) | (wide, 1) => Some(wide),
@@ -386,11 +403,11 @@ fn broadcast(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
     if a.len() == b.len() { a.iter().zip(b).map(one).collect() } else { None }
 }
 
-fn wrong(at: &str, what: String) -> Error {
+pub(super) fn wrong(at: &str, what: String) -> Error {
     Error::parameter(what, at, "check the shapes of this layer")
 }
 
-fn expect_len(at: &str, what: &str, found: usize, needed: usize) -> Result<()> {
+pub(super) fn expect_len(at: &str, what: &str, found: usize, needed: usize) -> Result<()> {
     if found == needed || (what == "bias" && found == 0) {
         return Ok(());
     }

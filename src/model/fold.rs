@@ -139,7 +139,13 @@ fn merge(op: &Op, scale: &[f32], shift: &[f32]) -> Option<Op> {
             return None;
         }
         let each = weight.len() / outputs;
-        let data: Vec<f32> = weight.data.iter().enumerate().map(|(i, &w)| w * scale[i / each]).collect();
+        // Most often a bias alone is added.
+        let data = if scale.iter().all(|&factor| factor == 1.0) {
+            weight.data.clone()
+        } else {
+            let rows = weight.data.chunks_exact(each.max(1)).zip(scale);
+            rows.flat_map(|(row, &factor)| row.iter().map(move |&w| w * factor)).collect()
+        };
         let bias: Vec<f32> = (0..outputs)
             .map(|o| bias.as_ref().map_or(0.0, |bias| bias.data[o]) * scale[o] + shift[o])
             .collect();

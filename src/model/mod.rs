@@ -5,6 +5,7 @@
 
 pub(crate) mod activation;
 mod builder;
+mod builder_more;
 mod fold;
 mod graph;
 pub mod onnx;

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
+use whybox::device::{RunOptions, StepProfile};
 use whybox::model::{Model, onnx};
+use whybox::perturb::Rows;
 use whybox::plan::{Kernel, Plan, Step, human_bytes};
 use whybox::{Error, Network, Result};
 
@@ -15,6 +17,9 @@ use crate::output::{say, width};
 /// Rows of a run that is long enough for the chunk to be as large as it gets.
 const LONG_RUN: usize = 1 << 20;
 
+/// Columns that the nodes' names take at least; a profile goes without them where the terminal is narrower.
+const LEAST_ROOM: usize = 18;
+
 #[derive(Debug, Args)]
 #[command(after_long_help = COLUMNS)]
 pub struct InspectArgs {
@@ -24,6 +29,10 @@ pub struct InspectArgs {
     /// Write a JSON document instead of a table
     #[arg(long)]
     json: bool,
+    /// Run ROWS samples and show the kernel, the time and the speed of each step; on the processor only
+    #[arg(long, value_name = "ROWS", num_args = 0..=1, require_equals = true, default_missing_value = "32",
+        value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    profile: Option<u32>,
     #[command(flatten)]
     run: RunArgs,
     #[command(flatten)]
@@ -36,7 +45,13 @@ Each line is one step as the engines run it, after constants are folded and neig
   output       shape of one sample
   parameters   trained numbers of this step
   MFLOP        millions of operations for one sample; a multiply-add counts as two
-  nodes        the file's nodes that the step stands for; --explain takes these names";
+  nodes        the file's nodes that the step stands for; --explain takes these names
+
+With --profile, instead of parameters and MFLOP:
+  kernel       what the engine runs the step on
+  µs           processor time for one sample
+  GFLOP/s      of one thread, as a plain convolution counts operations
+  share        of the time of all steps";
 
 pub fn run(args: &InspectArgs) -> Result<()> {
     let model = match Model::from_onnx(&args.model) {
@@ -52,9 +67,11 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     };
     let network = args.run.device()?.load(&model)?;
     let chunk_rows = network.chunk_rows(LONG_RUN, &args.run.options());
+    let profile = args.profile.map(|rows| Profile::of(&network, rows as usize, &args.run.options()));
+    let profile = profile.transpose()?;
     if args.json {
         // A cap that is too small is the caller's to know, a document has no place for it.
-        let document = document(&model, &network, chunk_rows?);
+        let document = document(&model, &network, chunk_rows?, profile.as_ref());
         let text = serde_json::to_string_pretty(&document).map_err(|error| {
             Error::numeric(format!("the document cannot be written: {error}"), "--json", "leave out --json")
         })?;
@@ -66,7 +83,43 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         Err(error) => format!("none within {memory}: {}", error.detail().what),
     };
     let sharing = inspect_sharing::describe(&args.sharing, &model, args.run.memory)?.unwrap_or_default();
-    say(&format!("{}samples per chunk    {chunk}\n{sharing}", describe(&model, network.plan())))
+    let text = describe(&model, network.plan(), profile.as_ref());
+    say(&format!("{text}samples per chunk    {chunk}\n{sharing}"))
+}
+
+/// What each step of a run cost.
+struct Profile {
+    steps: Vec<StepProfile>,
+    rows: usize,
+}
+
+impl Profile {
+    /// Runs `rows` rows of made-up numbers, once before to warm up.
+    fn of(network: &Network, rows: usize, options: &RunOptions) -> Result<Self> {
+        let layout = network.input();
+        let number = |at: usize| match layout.vocabulary {
+            Some(vocabulary) => (at % vocabulary) as f32,
+            None => (at * 37 % 101) as f32 / 50.0 - 1.0,
+        };
+        let data: Vec<f32> = (0..rows * layout.len()).map(number).collect();
+        let rows_of = Rows::new(&data, layout.len())?;
+        network.profile(&rows_of, options)?;
+        Ok(Profile { steps: network.profile(&rows_of, options)?, rows })
+    }
+
+    fn seconds(&self) -> f64 {
+        self.steps.iter().map(|step| step.seconds).sum()
+    }
+
+    /// A step's part of the time of all.
+    fn share(&self, step: &StepProfile) -> f64 {
+        step.seconds / self.seconds().max(f64::MIN_POSITIVE)
+    }
+
+    fn gflops(&self) -> f64 {
+        2e-9 * self.steps.iter().map(|step| step.macs as f64).sum::<f64>()
+            / self.seconds().max(f64::MIN_POSITIVE)
+    }
 }
 
 /// Trained numbers that a step reads.
@@ -74,22 +127,37 @@ fn parameters(plan: &Plan, step: &Step) -> usize {
     step.kernel.weights().iter().map(|&id| plan.weights[id].data.len()).sum()
 }
 
-fn document(model: &Model, network: &Network, chunk_rows: usize) -> serde_json::Value {
+fn document(
+    model: &Model,
+    network: &Network,
+    chunk_rows: usize,
+    profile: Option<&Profile>,
+) -> serde_json::Value {
     let plan = network.plan();
     let steps: Vec<_> = plan
         .steps
         .iter()
-        .map(|step| {
-            json!({
+        .enumerate()
+        .map(|(at, step)| {
+            let mut entry = json!({
                 "operator": operator(&step.kernel),
                 "output": step.kernel.output_shape(),
                 "parameters": parameters(plan, step),
                 "mflop": 2e-6 * step.macs as f64,
                 "nodes": step.name.split(" + ").collect::<Vec<_>>(),
-            })
+            });
+            if let Some((profile, cost)) = profile.and_then(|all| Some((all, all.steps.get(at)?))) {
+                entry["profile"] = json!({
+                    "kernel": cost.kernel,
+                    "seconds_per_sample": cost.seconds / profile.rows as f64,
+                    "gflops": cost.gflops(),
+                    "share": profile.share(cost),
+                });
+            }
+            entry
         })
         .collect();
-    json!({
+    let mut document = json!({
         "name": model.name(),
         "input": model.input_shape(),
         "output": model.output_shape(),
@@ -100,7 +168,15 @@ fn document(model: &Model, network: &Network, chunk_rows: usize) -> serde_json::
         "first_layer_can_be_masked": plan.masked_first_layer().is_some(),
         "device": network.device().name(),
         "samples_per_chunk": chunk_rows,
-    })
+    });
+    if let Some(profile) = profile {
+        document["profile"] = json!({
+            "samples": profile.rows,
+            "seconds_per_sample": profile.seconds() / profile.rows as f64,
+            "gflops": profile.gflops(),
+        });
+    }
+    document
 }
 
 /// `text` in at most `room` columns: its end is what tells nodes apart.
@@ -114,7 +190,7 @@ fn shortened(text: &str, room: usize) -> String {
 }
 
 /// The steps as a table, and the totals.
-fn describe(model: &Model, plan: &Plan) -> String {
+fn describe(model: &Model, plan: &Plan, profile: Option<&Profile>) -> String {
     let mut text = format!(
         "{}: input {:?}{}, output {:?}\n\n",
         model.name(),
@@ -122,39 +198,68 @@ fn describe(model: &Model, plan: &Plan) -> String {
         if plan.input_layout.channels_last { " (stored channels last)" } else { "" },
         model.output_shape()
     );
-    let rows: Vec<[String; 5]> = plan
-        .steps
-        .iter()
-        .map(|step| {
-            [
-                operator(&step.kernel),
-                step.kernel.output_shape().iter().map(usize::to_string).collect::<Vec<_>>().join("×"),
-                parameters(plan, step).to_string(),
-                format!("{:.3}", 2.0 * step.macs as f64 / 1e6),
-                step.name.clone(),
-            ]
+    let shape = |step: &Step| -> String {
+        step.kernel.output_shape().iter().map(usize::to_string).collect::<Vec<_>>().join("×")
+    };
+    let count = |number: f64, step: &Step| if step.macs == 0 { "–".into() } else { format!("{number:.1}") };
+    let (heads, rows): (Vec<&str>, Vec<Vec<String>>) = match profile {
+        None => (
+            vec!["operator", "output", "parameters", "MFLOP"],
+            plan.steps
+                .iter()
+                .map(|step| {
+                    let flop = format!("{:.3}", 2.0 * step.macs as f64 / 1e6);
+                    vec![operator(&step.kernel), shape(step), parameters(plan, step).to_string(), flop]
+                })
+                .collect(),
+        ),
+        Some(profile) => (
+            vec!["operator", "output", "kernel", "µs", "GFLOP/s", "share"],
+            plan.steps
+                .iter()
+                .zip(&profile.steps)
+                .map(|(step, cost)| {
+                    vec![
+                        operator(&step.kernel),
+                        shape(step),
+                        cost.kernel.to_owned(),
+                        format!("{:.1}", 1e6 * cost.seconds / profile.rows as f64),
+                        count(cost.gflops(), step),
+                        format!("{:.1}%", 100.0 * profile.share(cost)),
+                    ]
+                })
+                .collect(),
+        ),
+    };
+    // Text to the left, numbers to the right; the names take what the terminal leaves, if that is worth it.
+    let left = if profile.is_some() { 3 } else { 2 };
+    let heads: Vec<String> = heads.into_iter().map(str::to_owned).collect();
+    let widths: Vec<usize> = (0..heads.len())
+        .map(|column| {
+            let cells = rows.iter().chain([&heads]).map(|row| row[column].chars().count());
+            cells.max().unwrap_or(0)
         })
         .collect();
-    let heads = ["operator", "output", "parameters", "MFLOP", "nodes (fused by +)"].map(str::to_owned);
-    let mut widths = [0; 5];
-    for row in rows.iter().chain([&heads]) {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+    let room = width().saturating_sub(widths.iter().map(|width| width + 2).sum());
+    let room = if profile.is_some() { room } else { room.max(LEAST_ROOM) };
+    let names = std::iter::once("nodes (fused by +)").chain(plan.steps.iter().map(|step| &*step.name));
+    for (row, names) in std::iter::once(&heads).chain(&rows).zip(names) {
+        let mut line = String::new();
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            line += &if column < left { format!("{cell:<width$}  ") } else { format!("{cell:>width$}  ") };
         }
-    }
-    // What the terminal leaves for the names, each column being followed by two spaces.
-    let room = width().saturating_sub(widths[..4].iter().sum::<usize>() + 8).max(12);
-    for row in std::iter::once(&heads).chain(&rows) {
-        let [operator, output, parameters, flop, nodes] = row;
-        let line = format!(
-            "{operator:<0$}  {output:<1$}  {parameters:>2$}  {flop:>3$}  {nodes}",
-            widths[0],
-            widths[1],
-            widths[2],
-            widths[3],
-            nodes = shortened(nodes, room)
-        );
+        if room >= LEAST_ROOM {
+            line += &shortened(names, room);
+        }
         text += &format!("{}\n", line.trim_end());
+    }
+    if let Some(profile) = profile {
+        text += &format!(
+            "\nprocessor time       {:.3} ms per sample, over {} samples\nspeed                {:.1} GFLOP/s for each thread\n",
+            1e3 * profile.seconds() / profile.rows as f64,
+            profile.rows,
+            profile.gflops()
+        );
     }
     text += &format!(
         "\nparameters           {}\nMFLOP per sample     {:.3} (a multiply-add counts as two)\nactivations          {} per sample in {} shared buffers\nfirst layer          {}\n",

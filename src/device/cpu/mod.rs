@@ -31,7 +31,7 @@ mod winograd;
 
 use std::sync::Arc;
 
-pub use network::{CpuNetwork, StepProfile};
+pub use network::CpuNetwork;
 pub use select::ConvKernel;
 pub use shared::StepSharing;
 use simd::Level;

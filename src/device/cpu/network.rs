@@ -17,7 +17,7 @@ use super::shared::{Block, FEWEST_ROWS, Shared as SharedSteps, Sharer, StepShari
 use super::simd::Level;
 use super::tiling::{TILES, segments};
 use crate::device::{
-    Engine, MeanSink, Means, MeansForm, MeansReport, RunOptions, RunReport, Sink, cannot_fuse,
+    Engine, MeanSink, Means, MeansForm, MeansReport, RunOptions, RunReport, Sink, StepProfile, cannot_fuse,
 };
 use crate::perturb::Expander;
 use crate::plan::sharing::Program;
@@ -50,26 +50,6 @@ pub struct CpuNetwork {
     shared: SharedSteps,
     /// Memory of the last run, for the next.
     memory: Mutex<Memory>,
-}
-
-/// What one step costs.
-#[derive(Debug, Clone)]
-pub struct StepProfile {
-    /// The step's name.
-    pub step: String,
-    /// The kernel that it runs on.
-    pub kernel: &'static str,
-    /// Seconds of one thread for all rows.
-    pub seconds: f64,
-    /// Multiply-adds of all rows, as a plain convolution counts them.
-    pub macs: u64,
-}
-
-impl StepProfile {
-    /// 10⁹ operations (two for each multiply-add) a second.
-    pub fn gflops(&self) -> f64 {
-        2e-9 * self.macs as f64 / self.seconds
-    }
 }
 
 #[derive(Default)]
@@ -192,11 +172,11 @@ impl CpuNetwork {
         }
     }
 
-    /// Seconds of each step in a run of `rows` rows of a perturbation; what a step over columns waits for its inputs to
-    /// be joined is part of it.
+    /// Evaluates `rows` rows of a perturbation and gives what each step cost; what a step over columns waits for its inputs
+    /// to be joined is part of it.
     ///
     /// # Errors
-    /// Those of a run.
+    /// Those of [`run`](CpuNetwork::run).
     pub fn profile(
         &self,
         expander: &dyn Expander,
@@ -205,16 +185,20 @@ impl CpuNetwork {
     ) -> Result<Vec<StepProfile>> {
         let mut memory = self.take_memory();
         memory.threads.iter().for_each(|thread| lock(thread).seconds.clear());
-        self.run_in(&mut memory, expander, rows, options, &mut |_, _| Ok(()))?;
-        let mut profiles = Vec::new();
-        for (number, (step, compiled)) in self.plan.steps.iter().zip(&self.steps).enumerate() {
-            let seconds =
-                memory.threads.iter().filter_map(|thread| lock(thread).seconds.get(number).copied()).sum();
-            let macs = step.macs * rows as u64;
-            profiles.push(StepProfile { step: step.name.clone(), kernel: compiled.name(), seconds, macs });
-        }
+        let done = self.run_in(&mut memory, expander, rows, options, &mut |_, _| Ok(()));
+        let seconds = |step: usize| -> f64 {
+            memory.threads.iter().filter_map(|thread| lock(thread).seconds.get(step).copied()).sum()
+        };
+        let steps = self.plan.steps.iter().zip(&self.steps).enumerate();
+        let profiles = steps.map(|(number, (step, compiled))| StepProfile {
+            step: step.name.clone(),
+            kernel: compiled.name(),
+            seconds: seconds(number),
+            macs: step.macs * rows as u64,
+        });
+        let profiles = profiles.collect();
         *lock(&self.memory) = memory;
-        Ok(profiles)
+        done.map(|_| profiles)
     }
 
     /// How many samples share columns in a run of `rows` rows, and what that does for each of the first steps; `None`
@@ -579,6 +563,15 @@ impl Engine for CpuNetwork {
         sink: &mut MeanSink<'_>,
     ) -> Result<MeansReport> {
         CpuNetwork::means(self, perturbation, rows, means, options, sink)
+    }
+
+    fn profile(
+        &self,
+        perturbation: &dyn Expander,
+        rows: usize,
+        options: &RunOptions,
+    ) -> Result<Vec<StepProfile>> {
+        CpuNetwork::profile(self, perturbation, rows, options)
     }
 }
 

@@ -16,7 +16,7 @@ use super::session::{IN_FLIGHT, Session};
 use super::source::Shader;
 use super::table_mlp;
 use crate::device::{
-    Engine, MeanSink, Means, MeansForm, MeansReport, RunOptions, RunReport, Sink, cannot_fuse,
+    Engine, MeanSink, Means, MeansForm, MeansReport, RunOptions, RunReport, Sink, StepProfile, cannot_fuse,
 };
 use crate::perturb::Expander;
 use crate::plan::{FirstLayer, Mlp, Plan, Schedule, check};
@@ -291,5 +291,13 @@ impl Engine for GpuNetwork {
         sink: &mut MeanSink<'_>,
     ) -> Result<MeansReport> {
         pollster::block_on(self.means_async(perturbation, rows, means, options, sink))
+    }
+
+    fn profile(&self, _: &dyn Expander, _: usize, _: &RunOptions) -> Result<Vec<StepProfile>> {
+        Err(Error::unsupported(
+            "the steps of a GPU are not timed one by one",
+            format!("profile on {}", self.gpu.name()),
+            "profile on the processor (Device::cpu(), --device cpu)",
+        ))
     }
 }

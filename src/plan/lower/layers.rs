@@ -1,6 +1,7 @@
 //! Layers with weights, and reductions.
 
 use super::layout::{last_first, memory_to_logical, position, space};
+use super::pack::transposed;
 use super::{Lowering, Stored};
 use crate::model::{self, Node, Tensor};
 use crate::plan::{Conv, Kernel, Reduce, Sliding};
@@ -23,16 +24,13 @@ impl Lowering<'_> {
         let sliding = Sliding { input: space(&input.shape), output: space(&shape), window };
         let taps = window.kernel[0] * window.kernel[1];
         let (group_in, group_out) = (cin / groups, cout / groups);
-        let mut packed = Vec::with_capacity(weight.len());
-        for group in 0..groups {
-            for tap in 0..taps {
-                for i in 0..group_in {
-                    packed.extend(
-                        (0..group_out)
-                            .map(|o| weight.data[((group * group_out + o) * group_in + i) * taps + tap]),
-                    );
-                }
-            }
+        // Taps before channels: the weights' columns are `[group_in, taps]`.
+        let order: Vec<usize> =
+            (0..taps).flat_map(|tap| (0..group_in).map(move |i| i * taps + tap)).collect();
+        let mut packed = vec![0.0; weight.len()];
+        let group_len = (group_out * order.len()).max(1);
+        for (rows, packed) in weight.data.chunks_exact(group_len).zip(packed.chunks_exact_mut(group_len)) {
+            transposed(rows, group_out, &order, packed);
         }
         let macs = (sliding.output_rows() * weight.len()) as u64;
         let kernel = Kernel::Conv(Conv {
@@ -74,10 +72,8 @@ impl Lowering<'_> {
         let rows: usize = shape[..shape.len() - 1].iter().product();
         let source = self.as_matrix(input.matrix, rows, cin);
         let output = self.store(&shape, (0..shape.len()).collect());
-        let mut packed = Vec::with_capacity(weight.len());
-        for &logical in &place {
-            packed.extend((0..cout).map(|o| weight.data[o * cin + logical]));
-        }
+        let mut packed = vec![0.0; weight.len()];
+        transposed(&weight.data, cout, &place, &mut packed);
         let pixels = [1, rows];
         let kernel = Kernel::Conv(Conv {
             sliding: Sliding { input: pixels, output: pixels, window: model::Window::square(1) },

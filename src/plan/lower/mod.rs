@@ -12,6 +12,7 @@ mod layers;
 mod layout;
 mod movement;
 mod normalize;
+mod pack;
 mod product;
 
 use std::collections::HashMap;
