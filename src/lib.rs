@@ -48,7 +48,24 @@ pub mod text;
 pub use device::{Device, Network};
 pub use error::{Error, Result};
 
-/// The README's Rust blocks, run as tests.
+/// The Rust blocks of README and guide, run as tests.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+
+    macro_rules! chapters {
+        ($($name:ident $file:literal)*) => {
+            $(#[doc = include_str!(concat!("../docs/guide/src/", $file))] struct $name;)*
+        };
+    }
+
+    chapters! {
+        Texts "texts.md"
+        Plots "plots.md"
+        Models "models.md"
+        Embedding "embedding.md"
+        Reading "reading.md"
+        Evaluating "evaluating.md"
+    }
+}

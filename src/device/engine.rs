@@ -12,6 +12,14 @@ use crate::plan::{FirstLayer, Sharing, SharingReport};
 pub type Sink<'a> = dyn FnMut(Range<usize>, &[f32]) -> Result<()> + 'a;
 
 /// Choices of a run that do not change what is computed.
+///
+/// # Example
+/// ```
+/// use whybox::device::RunOptions;
+///
+/// let options = RunOptions { memory_bytes: Some(256 << 20), ..RunOptions::default() };
+/// assert!(RunOptions::default().memory_bytes.is_none() && options.memory_bytes == Some(268_435_456));
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunOptions {
     /// Cap on the bytes of activations, host and device; the engine's own default if `None`.

@@ -90,6 +90,18 @@ impl Device {
 }
 
 /// A model resident on a device.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::Rows;
+/// use whybox::{Device, model::Model};
+///
+/// let model = Model::builder("sum", &[2]).linear(&[1.0, 1.0], &[0.0], 1)?.build()?;
+/// let network = Device::cpu().load(&model)?;
+/// let answers = network.responses(&Rows::new(&[1.0, 2.0, 3.0, 4.0], 2)?, &Default::default())?;
+/// assert_eq!(answers.into_raw_vec_and_offset().0, [3.0, 7.0]);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 pub struct Network {
     plan: Arc<Plan>,
     engine: Box<dyn Engine>,

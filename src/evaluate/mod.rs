@@ -1,6 +1,6 @@
 //! Metrics of explanations: is an attribution faithful, stable, concise, in the right place?
 //!
-//! Every metric that asks the black box again does so through the [`Game`](crate::explain::Game) that was explained,
+//! Every metric that asks the black box again does so through the [`Game`] that was explained,
 //! so that all coalitions of a metric are one batch on the resident network. What the peers call pixels or features are
 //! players here; where each player is one input feature the numbers are those of the peers.
 //!

@@ -69,6 +69,20 @@ fn student(probability: f64, degrees: f64) -> f64 {
 }
 
 /// An explanation of one instance.
+///
+/// # Example
+/// ```
+/// use whybox::explain::{Estimator, ExactShapley, FunctionGame};
+///
+/// let game = FunctionGame::new(3, 1, |present: &[bool], out: &mut [f64]| {
+///     out[0] = if present[0] && present[2] { 6.0 } else { 1.0 };
+/// });
+/// let explanation = ExactShapley::default().explain(&game, &mut |_| {})?;
+/// assert!(explanation.exact && explanation.relative_error() == Some(0.0));
+/// assert_eq!((explanation.prediction[0], explanation.attributions[0].base_value), (6.0, 1.0));
+/// assert!((explanation.attributions[0].values[2] - 2.5).abs() < 1e-12);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
     /// Name of the method, for example `LIME`.

@@ -7,6 +7,33 @@ use crate::{Error, Result};
 
 /// A function from coalitions to numbers: `v(S)` is what the black box says when just the players in S are
 /// present. A network with a masker and an instance is a game; so is a user's closure ([`FunctionGame`]).
+///
+/// # Example
+/// ```
+/// use ndarray::Array2;
+/// use whybox::explain::{Estimator, Game, KernelShap};
+/// use whybox::perturb::Coalitions;
+///
+/// /// How many players are present, squared.
+/// struct Squared;
+///
+/// impl Game for Squared {
+///     fn players(&self) -> usize {
+///         6
+///     }
+///     fn outputs(&self) -> usize {
+///         1
+///     }
+///     fn values(&self, coalitions: &Coalitions) -> whybox::Result<Array2<f64>> {
+///         let present = |row| (0..6).filter(|&player| coalitions.contains(row, player)).count();
+///         Ok(Array2::from_shape_fn((coalitions.rows(), 1), |(row, _)| present(row).pow(2) as f64))
+///     }
+/// }
+///
+/// let explanation = KernelShap::default().explain(&Squared, &mut |_| {})?;
+/// assert!(explanation.attributions[0].values.iter().all(|value| (value - 6.0).abs() < 1e-9));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 pub trait Game {
     /// Number of players (segments, features, tokens).
     fn players(&self) -> usize;

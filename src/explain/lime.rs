@@ -69,6 +69,21 @@ impl Labels {
 /// LIME over any game. The defaults are those of `lime_image` 0.2.0.1, but for the top labels (1 instead of 5).
 ///
 /// Source of the formulas: `lime_base.py` and `lime_image.py` of that package; see [`crate::solve`].
+///
+/// # Example
+/// ```
+/// use whybox::explain::{FunctionGame, Labels, Lime};
+///
+/// let game = FunctionGame::new(4, 2, |present: &[bool], out: &mut [f64]| {
+///     out[0] = if present[1] { 0.8 } else { 0.2 };
+///     out[1] = 1.0 - out[0];
+/// });
+/// let lime = Lime { samples: 500, labels: Labels::All, ..Lime::default() };
+/// let explanation = lime.explain(&game, &mut |_| {})?;
+/// assert!(explanation.attributions[0].values[1] > 0.5 && explanation.attributions[1].values[1] < -0.5);
+/// assert!(explanation.attributions[0].score > 0.99);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lime {
     /// Number of coalitions, the instance itself included. Default: 1,000.

@@ -108,6 +108,15 @@ pub struct Forecast {
 ///
 /// A run goes on in rounds, each twice as long as the one before, until the first limit is reached. No clock decides a
 /// result unless `seconds` is given.
+///
+/// # Example
+/// ```
+/// use whybox::explain::Budget;
+///
+/// let patient = Budget { evaluations: 1_000_000, tolerance: Some(0.001), ..Budget::default() };
+/// assert_eq!(Budget::of(2000), Budget { evaluations: 2000, tolerance: None, seconds: None });
+/// assert!(patient.seconds.is_none()); // no clock decides
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Budget {
     /// Evaluations of the game at most, the empty and the full coalition included. Default: 50,000.

@@ -14,6 +14,17 @@ use crate::{Error, Result};
 
 /// What an absent segment shows. As text: `mean`, `mean8`, `average`, `black`, `grey`, `white`, `#RRGGBB`,
 /// `blur:sigma=S`, `image:FILE`.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::picture::Baseline;
+///
+/// for text in ["average", "mean", "black", "#808080", "blur:sigma=5"] {
+///     let baseline: Baseline = text.parse()?;
+///     assert_eq!(baseline.to_string().parse::<Baseline>()?, baseline);
+/// }
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum Baseline {
     /// Each segment's own mean colour (`mean`). LIME's default, truncated to 8 bits there: `mean8`.

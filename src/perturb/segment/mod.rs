@@ -62,6 +62,16 @@ const RANGE_SLACK: f32 = 1e-3;
 /// | `felzenszwalb` | `scale=100,sigma=0.5,min=50` |
 /// | `grid` | `rows=7,cols=7` |
 /// | `file:labels.png` | none: the rest of the text is the path |
+///
+/// # Example
+/// ```
+/// use whybox::perturb::segment::Segmentation;
+///
+/// let segmentation: Segmentation = "slic:n=100".parse()?;
+/// assert_eq!(segmentation.to_string().parse::<Segmentation>()?, segmentation);
+/// assert!("slic:m=3".parse::<Segmentation>().is_err());
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum Segmentation {
     /// Compact superpixels by local k-means.
