@@ -79,7 +79,8 @@ fn document(features: usize, instances: usize, names: Names, values: Values) -> 
             output.standard_errors = Some((0..features).map(|f| effect(i, f).abs() * 0.3).collect());
             output.conditions =
                 Some((0..features).map(|f| format!("{} ≤ {}", name(names, f), text(f))).collect());
-            output.stability = Some(Stability { runs: 10, variables: 91.0, coefficients: 84.0 });
+            output.stability =
+                Some(Stability { runs: 10, variables: 91.0, coefficients: 84.0, ..Default::default() });
             // Quadratic in the features, so for the instance that is plotted only.
             let row = |a: usize| {
                 (0..features).map(|b| effect(a.min(b), a.max(b)) * if a == b { 1.0 } else { 0.3 }).collect()

@@ -60,14 +60,20 @@ fn names<T: std::fmt::Debug>(result: Result<T, Error>, words: &[&str]) {
 fn the_built_in_table_is_explained_at_once() {
     let folder = folder();
     let text = good(&whybox(folder.path(), &["table"]));
-    for word in ["LIME", "breast_cancer_mlp", "CPU", "malignant", "Row 0", "R²", "5,000", "█", "worst", "<="]
+    for word in
+        ["Kernel SHAP", "breast_cancer_mlp", "CPU", "malignant", "Row 0", "logit", "R²", "±", "█", "worst"]
     {
         assert!(text.contains(word), "{word:?} is missing in:\n{text}");
     }
     assert!(text.lines().all(|line| line.chars().count() <= 110));
     let out = folder.path().join("whybox-out");
-    for file in ["explanation.json", "explanation.csv", "explanation.npz", "encoding.toml"] {
-        assert!(out.join(file).exists(), "{file}");
+    for ending in ["json", "csv", "npz", "html", "svg", "png"] {
+        assert!(out.join(format!("explanation.{ending}")).exists(), "{ending}");
+    }
+    assert!(out.join("encoding.toml").exists());
+    let text = good(&whybox(folder.path(), &["table", "--method", "lime"]));
+    for word in ["LIME", "probability", "R²", "5,000", "<="] {
+        assert!(text.contains(word), "{word:?} is missing in:\n{text}");
     }
 }
 
@@ -75,13 +81,17 @@ fn the_built_in_table_is_explained_at_once() {
 fn the_document_has_the_written_schema_and_repeats_itself() {
     let folder = folder();
     let run = || {
-        let arguments = ["table", "--rows", "3,10-11", "--top", "2", "--samples", "600", "--json"];
+        let arguments =
+            ["table", "--method", "lime", "--rows", "3,10-11", "--top", "2", "--samples", "600", "--json"];
         serde_json::from_str::<Value>(&good(&whybox(folder.path(), &arguments))).expect("JSON")
     };
     let document = run();
     let manual = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/json.md")).unwrap();
     let manual = &manual[manual.find("## Tables and texts").expect("a section")..];
-    for path in fields("", &document) {
+    let more = ["table", "--method", "lime", "--samples", "200", "--stability", "2", "--pick", "1", "--json"];
+    let more = serde_json::from_str::<Value>(&good(&whybox(folder.path(), &more))).expect("JSON");
+    assert!(more["picked"].is_array() && more["instances"][0]["outputs"][0]["stability"].is_object());
+    for path in fields("", &document).into_iter().chain(fields("", &more)) {
         if !path.starts_with("settings.") && !path.starts_with("seconds.") {
             assert!(manual.contains(&format!("`{path}`")), "{path} is not in docs/json.md");
         }
@@ -284,7 +294,7 @@ fn wrong_use_is_told() {
     bad(&run(&["--class", "cat"]), &["\"cat\""]);
     bad(&run(&["--class", "2"]), &["no output 2"]);
     bad(&run(&["missing.csv", "--model", &model]), &["missing.csv", "cannot be read"]);
-    bad(&run(&["--kernel-width", "0"]), &["kernel width"]);
+    bad(&run(&["--method", "lime", "--kernel-width", "0"]), &["kernel width"]);
     bad(&run(&["--drop", "mean radius"]), &["29 numbers", "takes 30"]);
 }
 
@@ -298,15 +308,21 @@ fn one_column_constant_columns_and_repeated_rows_are_explained() {
     fs::write(&path, format!("{}\n{rows}", header.join(","))).unwrap();
     let model = asset("breast_cancer_mlp.onnx").display().to_string();
     for discretizer in ["quartile", "decile", "none"] {
-        let arguments =
-            ["table", "t.csv", "--model", &model, "--discretizer", discretizer, "--samples", "200", "--json"];
+        let arguments = [
+            &["table", "t.csv", "--model", &model, "--method", "lime", "--samples", "200", "--json"],
+            &["--discretizer", discretizer][..],
+        ]
+        .concat();
         let document: Value = serde_json::from_str(&good(&whybox(folder.path(), &arguments))).unwrap();
         assert!(document["warnings"][0].as_str().unwrap().contains("c1, c2"), "{discretizer}");
         let values = document["instances"][0]["outputs"][0]["values"].as_array().unwrap();
         assert!(values.iter().all(Value::is_number));
     }
     bad(
-        &whybox(folder.path(), &["table", "t.csv", "--model", &model, "--discretizer", "entropy"]),
+        &whybox(
+            folder.path(),
+            &["table", "t.csv", "--model", &model, "--method", "lime", "--discretizer", "entropy"],
+        ),
         &["entropy", "--target"],
     );
 }

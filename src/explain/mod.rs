@@ -7,10 +7,12 @@ mod image;
 mod lime;
 mod lime_tabular;
 mod lime_text;
+mod many;
 mod pick;
 mod shapley;
 mod stability;
 mod table_game;
+mod token_game;
 
 pub use control::Control;
 pub use explanation::{Attribution, Explanation, Progress};
@@ -19,6 +21,7 @@ pub use image::{ImageExplainer, ImageExplanation, MaskResolution};
 pub use lime::{Labels, Lime};
 pub use lime_tabular::{LimeTabular, RowFunction};
 pub use lime_text::{TextFunction, TextGame};
+pub use many::{ExplainMany, ManyProgress};
 pub use pick::submodular_pick;
 pub use shapley::{
     Budget, CoalitionValues, Estimator, ExactShapley, Forecast, Hierarchy, InteractionIndex, Interactions,
@@ -26,3 +29,4 @@ pub use shapley::{
 };
 pub use stability::Stability;
 pub use table_game::TableGame;
+pub use token_game::TokenGame;

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 use ndarray::Array2;
 
-use super::{Explanation, Game, Lime};
-use crate::perturb::Coalitions;
+use super::{Explanation, Game, Labels, Lime, LimeTabular, RowFunction};
+use crate::perturb::{Coalitions, Neighbourhood};
 use crate::{Error, Result};
 
 /// LIME repeated over seeds and kernel widths, for one output.
@@ -62,13 +62,7 @@ impl Stability {
         top: usize,
         width_factors: &[f64],
     ) -> Result<Self> {
-        if repeats < 2 || top == 0 {
-            return Err(Error::parameter(
-                format!("stability of {repeats} runs, comparing {top} players"),
-                "--stability",
-                "repeat at least twice, and compare at least 1 player",
-            ));
-        }
+        check(repeats, top)?;
         let top = top.min(game.players());
         let mut runs: Vec<Explanation> = Vec::with_capacity(repeats);
         let mut sums = vec![0.0; width_factors.len()];
@@ -85,6 +79,53 @@ impl Stability {
         let widths = width_factors.iter().map(|factor| factor * lime.kernel_width);
         let scores = widths.zip(sums).map(|(width, sum)| (width, sum / repeats as f64)).collect();
         Ok(Self::from_runs(&runs, top, scores))
+    }
+
+    /// The same for LIME on a row of a table, for one of its outputs.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for fewer than two repeats or no top player; those of [`LimeTabular::explain`].
+    pub fn of_row(
+        lime: &LimeTabular,
+        (neighbourhood, instance): (&Neighbourhood, &[f64]),
+        output: usize,
+        black_box: &mut RowFunction<'_>,
+        (repeats, top): (usize, usize),
+        width_factors: &[f64],
+    ) -> Result<Self> {
+        check(repeats, top)?;
+        let features = neighbourhood.features();
+        let width = lime.kernel_width.unwrap_or(0.75 * (features as f64).sqrt());
+        let mut runs = Vec::with_capacity(repeats);
+        let mut sums = vec![0.0; width_factors.len()];
+        for repeat in 0..repeats {
+            let seed = lime.seed.wrapping_add(repeat as u64);
+            let lime = LimeTabular { seed, labels: Labels::Given(vec![output]), ..lime.clone() };
+            let mut answers: Vec<Array2<f64>> = Vec::new();
+            runs.push(lime.explain(
+                neighbourhood,
+                instance,
+                &mut |rows| {
+                    answers.push(black_box(rows)?);
+                    Ok(answers[answers.len() - 1].clone())
+                },
+                &mut |_| {},
+            )?);
+            for (sum, factor) in sums.iter_mut().zip(width_factors) {
+                let wider = LimeTabular { kernel_width: Some(width * factor), ..lime.clone() };
+                // The same rows are drawn, so the answers are the same ones.
+                let mut replay = answers.iter();
+                let mut again = |rows: ndarray::ArrayView2<f64>| match replay.next() {
+                    Some(answer) => Ok(answer.clone()),
+                    None => black_box(rows),
+                };
+                *sum +=
+                    wider.explain(neighbourhood, instance, &mut again, &mut |_| {})?.attributions[0].score;
+            }
+        }
+        let widths = width_factors.iter().map(|factor| factor * width);
+        let scores = widths.zip(sums).map(|(width, sum)| (width, sum / repeats as f64)).collect();
+        Ok(Self::from_runs(&runs, top.min(features), scores))
     }
 
     fn from_runs(runs: &[Explanation], top: usize, scores: Vec<(f64, f64)>) -> Self {
@@ -120,6 +161,17 @@ impl Stability {
             scores,
         }
     }
+}
+
+fn check(repeats: usize, top: usize) -> Result<()> {
+    if repeats < 2 || top == 0 {
+        return Err(Error::parameter(
+            format!("stability of {repeats} runs, comparing {top} players"),
+            "--stability",
+            "repeat at least twice, and compare at least 1 player",
+        ));
+    }
+    Ok(())
 }
 
 fn coefficients_index(runs: &[Explanation], tops: &[Vec<usize>], pairs: &[(usize, usize)]) -> f64 {

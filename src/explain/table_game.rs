@@ -120,6 +120,18 @@ impl Game for TableGame<'_> {
         self.masker.instances() * self.outputs.len()
     }
 
+    /// A player varies if it does for some row.
+    fn varying(&self) -> Vec<bool> {
+        let mut varies = vec![false; self.players()];
+        for instance in 0..self.masker.instances() {
+            self.masker.varying(instance).into_iter().for_each(|player| varies[player] = true);
+            if varies.iter().all(|&varies| varies) {
+                break;
+            }
+        }
+        varies
+    }
+
     fn values(&self, coalitions: &Coalitions) -> Result<Array2<f64>> {
         let rows = Background::new(self.masker.clone(), Arc::new(coalitions.clone()))?;
         let means = Means { weights: self.masker.weights(), outputs: &self.outputs };

@@ -7,7 +7,7 @@
 //! counter = (r low, r high, f, NEIGHBOURHOOD_STREAM)      key = (seed low, seed high)
 //! ```
 //!
-//! so it depends neither on chunks nor on threads. Normal draws go through the quantile function on the host, in f64.
+//! so it depends neither on chunks nor on threads. Normal draws go through [`normal_quantile`] on the host, in f64.
 
 use std::ops::Range;
 
@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::bins::{Bins, Discretiser};
+use super::normal_quantile;
 use super::philox::{halves, philox4x32_10};
 use crate::{Error, Result};
 
@@ -202,7 +203,6 @@ impl Neighbourhood {
                 (0..2 * features as u32).map(shuffle).collect()
             }
         };
-        let normal = Normal::standard();
         let mut data = vec![0.0; rows.len() * features];
         let mut codes = vec![0.0; rows.len() * features];
         let cells = data.par_chunks_mut(features).zip(codes.par_chunks_mut(features));
@@ -223,7 +223,7 @@ impl Neighbourhood {
                     Around::Mean => None,
                     Around::Instance => Some(instance[feature]),
                 };
-                (data[feature], codes[feature]) = column.draw(draws, own[feature], centre, &normal);
+                (data[feature], codes[feature]) = column.draw(draws, own[feature], centre);
             }
         });
         let shape = (rows.len(), features);
@@ -278,7 +278,7 @@ impl Column {
     }
 
     /// What the surrogate and what the black box sees.
-    fn draw(&self, [choice, within]: [f64; 2], own: f64, centre: Option<f64>, normal: &Normal) -> (f64, f64) {
+    fn draw(&self, [choice, within]: [f64; 2], own: f64, centre: Option<f64>) -> (f64, f64) {
         let same = |is: bool| f64::from(u8::from(is));
         match self {
             Column::Categories { values, cumulative } => {
@@ -289,7 +289,7 @@ impl Column {
                 let bin = pick(cumulative, choice);
                 let (low, high) = (bins.lows[bin], bins.highs[bin]);
                 let Ends { mirrored, from, to } = ends[bin];
-                let z = normal.inverse_cdf(from + within * (to - from));
+                let z = normal_quantile(from + within * (to - from));
                 let value = bins.means[bin] + bins.stds[bin] * if mirrored { -z } else { z };
                 // Rounding, or a bin that is one value.
                 let value =
@@ -297,7 +297,7 @@ impl Column {
                 (same(bin as f64 == own), value)
             }
             Column::Continuous { mean, scale } => {
-                let value = normal.inverse_cdf(within) * scale + centre.unwrap_or(*mean);
+                let value = normal_quantile(within) * scale + centre.unwrap_or(*mean);
                 ((value - mean) / scale, value)
             }
         }

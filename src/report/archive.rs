@@ -6,31 +6,31 @@ use npyz::WriterBuilder;
 use zip::CompressionMethod;
 use zip::write::SimpleFileOptions;
 
-use super::rows_report::{ReportOutput, RowsReport};
+use super::document::{Document, Instance, Output};
 use crate::{Error, Result};
 
 /// The archive's bytes: `values` `[instances, features, outputs]`, `standard_errors` of the same shape, `base_values`, `predictions` and
 /// `local_predictions` `[instances, outputs]`, all float64; `rows` `[instances]` and `outputs` `[instances, outputs]` int64. Outputs stand
 /// in the instance's own order; an instance with fewer outputs than another is filled up with NaN and −1.
-pub(super) fn npz(report: &RowsReport) -> Result<Vec<u8>> {
+pub(super) fn npz(report: &Document) -> Result<Vec<u8>> {
     let (instances, features) = (report.instances.len(), report.features.len());
     let outputs = report.instances.iter().map(|instance| instance.outputs.len()).max().unwrap_or(0);
     let output = |at: usize, k: usize| report.instances[at].outputs.get(k);
-    let cells = |read: &dyn Fn(&ReportOutput, usize) -> f64| -> Vec<f64> {
+    let cells = |read: &dyn Fn(&Output, usize) -> f64| -> Vec<f64> {
         let all = (0..instances)
             .flat_map(|at| (0..features).flat_map(move |f| (0..outputs).map(move |k| (at, f, k))));
         all.map(|(at, f, k)| output(at, k).map_or(f64::NAN, |output| read(output, f))).collect()
     };
-    let each = |read: fn(&ReportOutput) -> f64| -> Vec<f64> {
+    let each = |read: fn(&Output) -> f64| -> Vec<f64> {
         let all = (0..instances).flat_map(|at| (0..outputs).map(move |k| (at, k)));
         all.map(|(at, k)| output(at, k).map_or(f64::NAN, read)).collect()
     };
     let whole = [instances as u64, features as u64, outputs as u64];
     let each_shape = [instances as u64, outputs as u64];
-    let error = |output: &ReportOutput, f: usize| {
-        output.standard_errors.as_ref().map_or(f64::NAN, |errors| errors[f])
-    };
-    let rows: Vec<i64> = report.instances.iter().map(|instance| instance.row as i64).collect();
+    let error =
+        |output: &Output, f: usize| output.standard_errors.as_ref().map_or(f64::NAN, |errors| errors[f]);
+    let row = |(at, instance): (usize, &Instance)| instance.row.unwrap_or(at) as i64;
+    let rows: Vec<i64> = report.instances.iter().enumerate().map(row).collect();
     let indices: Vec<i64> = (0..instances)
         .flat_map(|at| (0..outputs).map(move |k| output(at, k).map_or(-1, |output| output.index as i64)))
         .collect();

@@ -3,18 +3,18 @@
 //! `docs/json.md` is its manual. A [`Document`] is plain data; its numbers are as computed, and one that is NaN or infinite
 //! is `null` in the file and NaN here.
 
-use std::path::Path;
+mod build;
+mod check;
+mod nullable;
+mod read;
+mod write;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
 use super::image_report::Scale;
-use super::json::{self, SCHEMA};
+use super::json::SCHEMA;
 use crate::{Error, Result};
-
-/// Larger magnitudes overflow while they are drawn.
-const LARGEST: f64 = 1e300;
+use nullable::{maybe_intervals, maybe_matrix, maybe_numbers, number, numbers, pairs, unknown};
 
 /// What was explained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -140,6 +140,10 @@ pub struct Document {
     /// What the reader must know before trusting the numbers, a sentence each.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// The instances that together show most (SP-LIME's pick), by their position, the most telling first; empty where nobody
+    /// asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub picked: Vec<usize>,
     /// What the attributions belong to, `[features]`.
     pub features: Vec<Feature>,
     /// The explained instances.
@@ -221,15 +225,33 @@ pub struct Output {
     pub stability: Option<Stability>,
 }
 
-/// How well repeated LIME runs agree (Visani and others, 2022), 0 to 100 each.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// How well repeated LIME runs agree (Visani and others, 2022).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Stability {
     /// Number of repeated runs.
     pub runs: usize,
-    /// Variables stability index: how much the selected features agree.
+    /// Variables stability index, 0 to 100: how much the selected features agree.
+    #[serde(with = "number", default = "unknown")]
     pub variables: f64,
-    /// Coefficients stability index: how much the coefficients' intervals overlap.
+    /// Coefficients stability index, 0 to 100: how much the coefficients' intervals overlap; NaN without standard errors.
+    #[serde(with = "number", default = "unknown")]
     pub coefficients: f64,
+    /// Standard deviation of each attribution over the runs, `[features]`.
+    #[serde(with = "numbers", default)]
+    pub spread: Vec<f64>,
+    /// Fit at several kernel widths, the mean over the runs.
+    #[serde(default)]
+    pub fits: Vec<Fit>,
+}
+
+/// The fit of surrogates with one kernel width.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Fit {
+    /// The kernel's width.
+    pub kernel_width: f64,
+    /// The mean weighted R².
+    #[serde(with = "number", default = "unknown")]
+    pub weighted_r_squared: f64,
 }
 
 impl Output {
@@ -282,94 +304,6 @@ impl Output {
 }
 
 impl Document {
-    /// Reads a document from JSON text: that of a table or text, or that of an image, whose segments become features.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] if the text is no explanation of a layout that this version reads, and those of
-    /// [`Document::validate`].
-    pub fn from_json(text: &str) -> Result<Self> {
-        let fail = |what: String| {
-            Error::parameter(what, "explanation.json", "give a file that whybox wrote (docs/json.md)")
-        };
-        #[derive(Deserialize)]
-        struct Probe {
-            whybox: Stamp,
-            kind: Option<Kind>,
-        }
-        let no_explanation = |e| fail(format!("this is no explanation: {e}"));
-        let probe: Probe = serde_json::from_str(text).map_err(no_explanation)?;
-        if probe.whybox.schema != SCHEMA {
-            return Err(fail(format!("the layout is version {}, not {SCHEMA}", probe.whybox.schema)));
-        }
-        let document = match probe.kind {
-            Some(Kind::Table | Kind::Text) => serde_json::from_str(text).map_err(no_explanation)?,
-            Some(Kind::Image) | None => {
-                serde_json::from_str::<ImageDocument>(text).map_err(no_explanation)?.into()
-            }
-        };
-        Document::validate(&document)?;
-        Ok(document)
-    }
-
-    /// Reads a document from a file.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the file cannot be read, and those of [`Document::from_json`], naming the file.
-    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
-        let at = path.as_ref().display().to_string();
-        let text = std::fs::read_to_string(path.as_ref()).map_err(|e| {
-            Error::io(format!("cannot read the explanation: {e}"), at.clone(), "check the path")
-        })?;
-        Document::from_json(&text).map_err(|error| match error {
-            Error::Parameter(detail) => Error::parameter(detail.what, at, detail.remedy),
-            other => other,
-        })
-    }
-
-    /// The document as JSON text; NaN becomes `null`.
-    ///
-    /// # Errors
-    /// Those of [`Document::validate`].
-    pub fn to_json(&self) -> Result<String> {
-        self.validate()?;
-        json::text(self)
-    }
-
-    /// Checks that shapes agree and that what is drawn is finite.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] for no feature, instance or output, or lists of another length than `features`;
-    /// [`Error::Numeric`] for an attribution, prediction or base value that is NaN, infinite or beyond ±1e300.
-    pub fn validate(&self) -> Result<()> {
-        let fail = |what: &str, at: String| {
-            Err(Error::parameter(what, at, "hand the report an explanation as docs/json.md describes it"))
-        };
-        let features = self.features.len();
-        if features == 0 {
-            return fail("there is no feature", String::new());
-        }
-        let Some(first) = self.instances.first() else {
-            return fail("there is no explained instance", String::new());
-        };
-        if first.outputs.is_empty() {
-            return fail("there is no explained output", String::new());
-        }
-        for (i, instance) in self.instances.iter().enumerate() {
-            let at = format!("instance {i}");
-            if instance.values.len() != features || instance.numbers.len() != features {
-                return fail("the instance and the features differ in number", at);
-            }
-            let indices = |instance: &Instance| instance.outputs.iter().map(|o| o.index).collect::<Vec<_>>();
-            if indices(instance) != indices(first) {
-                return fail("the instances explain different outputs", at);
-            }
-            for output in &instance.outputs {
-                output.validate(features, &at)?;
-            }
-        }
-        Ok(())
-    }
-
     /// The position among the explained outputs of the class with this name, or with this index.
     ///
     /// # Errors
@@ -403,197 +337,6 @@ impl Document {
         })
     }
 }
-
-impl Output {
-    fn validate(&self, features: usize, at: &str) -> Result<()> {
-        let at = || format!("{at}, output {} ({})", self.index, self.name);
-        let matrix = |m: &Vec<Vec<f64>>| m.len() == features && m.iter().all(|row| row.len() == features);
-        let fits = self.values.len() == features
-            && self.standard_errors.as_ref().is_none_or(|e| e.len() == features)
-            && self.intervals.as_ref().is_none_or(|e| e.len() == features)
-            && self.conditions.as_ref().is_none_or(|c| c.len() == features)
-            && self.interactions.as_ref().is_none_or(matrix);
-        if !fits {
-            return Err(Error::parameter(
-                "a list of the output and the features differ in number",
-                at(),
-                "give one entry for each feature",
-            ));
-        }
-        let numbers = [self.prediction, self.base_value, self.local_prediction];
-        let matrix = self.interactions.iter().flatten().flatten();
-        if numbers.iter().chain(&self.values).chain(matrix).any(|x| x.is_nan() || x.abs() > LARGEST) {
-            return Err(Error::numeric(
-                "the explanation holds a NaN or a number beyond ±1e300",
-                at(),
-                "check the network's outputs for this instance",
-            ));
-        }
-        Ok(())
-    }
-}
-
-/// What plots need of an image's document (`docs/json.md`, schema 1 without a kind).
-#[derive(Deserialize)]
-struct ImageDocument {
-    whybox: Stamp,
-    method: String,
-    network: String,
-    device: String,
-    seed: u64,
-    #[serde(with = "pairs", default)]
-    settings: Vec<(String, String)>,
-    command: String,
-    evaluations: u64,
-    #[serde(with = "number")]
-    evaluations_per_second: f64,
-    #[serde(with = "pairs", default)]
-    seconds: Vec<(String, f64)>,
-    warnings: Vec<String>,
-    segments: ImageSegments,
-    outputs: Vec<ImageOutput>,
-}
-
-#[derive(Deserialize)]
-struct ImageSegments {
-    count: usize,
-}
-
-#[derive(Deserialize)]
-struct ImageOutput {
-    index: usize,
-    name: String,
-    explained: Explained,
-    prediction: f64,
-    intercept: f64,
-    local_prediction: f64,
-    #[serde(with = "number")]
-    weighted_r_squared: f64,
-    weights: Vec<f64>,
-    #[serde(with = "maybe_numbers", default)]
-    standard_errors: Option<Vec<f64>>,
-}
-
-impl From<ImageDocument> for Document {
-    fn from(image: ImageDocument) -> Self {
-        let count = image.segments.count;
-        let explained = image.outputs.first().map_or(Explained::default(), |o| o.explained);
-        let outputs = image.outputs.into_iter().map(|o| Output {
-            index: o.index,
-            name: o.name,
-            prediction: o.prediction,
-            base_value: o.intercept,
-            local_prediction: o.local_prediction,
-            additivity_gap: o.prediction - o.local_prediction,
-            weighted_r_squared: o.weighted_r_squared,
-            values: o.weights,
-            standard_errors: o.standard_errors,
-            ..Output::default()
-        });
-        let instance = Instance {
-            row: None,
-            values: vec![String::new(); count],
-            numbers: vec![f64::NAN; count],
-            outputs: outputs.collect(),
-        };
-        let segment = |s| Feature { name: format!("segment {s}"), columns: Vec::new() };
-        Document {
-            whybox: image.whybox,
-            kind: Kind::Image,
-            method: image.method,
-            network: image.network,
-            device: image.device,
-            seed: image.seed,
-            settings: image.settings,
-            command: image.command,
-            link: "identity".into(),
-            explained,
-            evaluations: image.evaluations,
-            evaluations_per_second: image.evaluations_per_second,
-            seconds: image.seconds,
-            warnings: image.warnings,
-            features: (0..count).map(segment).collect(),
-            instances: vec![instance],
-        }
-    }
-}
-
-fn unknown() -> f64 {
-    f64::NAN
-}
-
-/// Names and values as a JSON object that keeps their order.
-mod pairs {
-    use std::fmt;
-    use std::marker::PhantomData;
-
-    use super::{Deserialize, Deserializer, MapAccess, Serialize, Serializer, Visitor};
-
-    pub fn serialize<S: Serializer, T: Serialize>(
-        pairs: &[(String, T)],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-        deserializer: D,
-    ) -> Result<Vec<(String, T)>, D::Error> {
-        struct Ordered<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Ordered<T> {
-            type Value = Vec<(String, T)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(pairs)
-            }
-        }
-        deserializer.deserialize_map(Ordered(PhantomData))
-    }
-}
-
-/// `null` in the file is NaN in memory, at every depth; serde_json writes NaN as `null` by itself.
-macro_rules! nullable {
-    ($module:ident, $type:ty, $raw:ty, $convert:expr) => {
-        mod $module {
-            use super::{Deserialize, Deserializer, Serialize, Serializer};
-
-            pub fn serialize<S: Serializer>(value: &$type, serializer: S) -> Result<S::Ok, S::Error> {
-                value.serialize(serializer)
-            }
-
-            pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<$type, D::Error> {
-                <$raw>::deserialize(deserializer).map($convert)
-            }
-        }
-    };
-}
-
-fn known(x: Option<f64>) -> f64 {
-    x.unwrap_or(f64::NAN)
-}
-
-fn all_known(row: Vec<Option<f64>>) -> Vec<f64> {
-    row.into_iter().map(known).collect()
-}
-
-nullable!(number, f64, Option<f64>, super::known);
-nullable!(numbers, Vec<f64>, Vec<Option<f64>>, super::all_known);
-nullable!(maybe_numbers, Option<Vec<f64>>, Option<Vec<Option<f64>>>, |row| row.map(super::all_known));
-nullable!(maybe_matrix, Option<Vec<Vec<f64>>>, Option<Vec<Vec<Option<f64>>>>, |rows| {
-    rows.map(|rows| rows.into_iter().map(super::all_known).collect())
-});
-nullable!(maybe_intervals, Option<Vec<[f64; 2]>>, Option<Vec<Option<[Option<f64>; 2]>>>, |rows| {
-    let bounds = |b: Option<[Option<f64>; 2]>| b.map_or([f64::NAN; 2], |b| b.map(super::known));
-    rows.map(|rows| rows.into_iter().map(bounds).collect())
-});
 
 #[cfg(test)]
 mod tests {

@@ -296,7 +296,7 @@ fn trust(document: &Document, output: &Output) -> Markup {
                 dd { (round.plain(output.base_value)) }
                 p { "The " (quantity(document, output)) " with no feature known." }
             }
-            @if let Some(stability) = output.stability {
+            @if let Some(stability) = &output.stability {
                 div {
                     dt { "Stability" }
                     dd { (Rounding::Decimals(0).plain(stability.variables)) " / "

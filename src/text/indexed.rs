@@ -121,6 +121,11 @@ impl IndexedText {
         &self.pieces
     }
 
+    /// The player that each piece belongs to; none for separators.
+    pub fn owners(&self) -> &[Option<usize>] {
+        &self.owners
+    }
+
     /// The places of a player's pieces.
     pub fn positions(&self, token: usize) -> Vec<usize> {
         (0..self.pieces.len()).filter(|&piece| self.owners[piece] == Some(token)).collect()

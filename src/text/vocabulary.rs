@@ -110,6 +110,20 @@ impl Vocabulary {
         self.len == 0
     }
 
+    /// The number of a token as it stands in a text; that of unknown ones if it has none of its own, `None` if they have none.
+    pub fn number(&self, token: &str) -> Option<usize> {
+        let own = match self.numbers.get(token) {
+            None if self.lowercase => self.numbers.get(&token.to_lowercase()),
+            own => own,
+        };
+        own.copied().or(self.unknown)
+    }
+
+    /// What fills up.
+    pub fn padding(&self) -> usize {
+        self.padding
+    }
+
     /// A text as the network reads it: `[len]` numbers, for [`TextInput::Ids`] as many as asked for. Unknown tokens are those of
     /// the line `[UNK]` (or `<unk>`), and left out if there is none; `[PAD]` (or `<pad>`, or line 0) fills up.
     pub fn row(&self, text: &str, input: TextInput) -> Vec<f32> {

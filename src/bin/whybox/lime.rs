@@ -1,11 +1,13 @@
-//! What `whybox table` and `whybox text` share: which outputs are explained, on which scale, and LIME's settings.
+//! What `whybox table` and `whybox text` share: which outputs are explained, on which scale, LIME's settings, and the files.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use whybox::explain::Labels;
+use ndarray::ArrayView2;
+use whybox::explain::Lime;
 use whybox::model::{Model, OutputKind};
-use whybox::report::{RowsReport, rows_terminal};
+use whybox::report::document::Explained;
+use whybox::report::{Document, rows_terminal};
 use whybox::solve::{Distance, Selection};
 use whybox::{Error, Result};
 
@@ -21,7 +23,8 @@ pub struct OutputArgs {
     /// What the outputs are: classification applies Softmax (for one output Sigmoid) if the network does not
     #[arg(long, value_enum, default_value = "classification", hide_possible_values = true)]
     pub task: Task,
-    /// What is explained: probabilities, logits, or a node's name (probabilities for classification)
+    /// What is explained: probabilities, logits, or a node's name [default: logits for Shapley values without a logit link,
+    /// probabilities for LIME]
     #[arg(long, value_name = "WHAT")]
     pub explain: Option<String>,
     /// Output to explain, by label or number; may be repeated
@@ -39,18 +42,22 @@ pub enum Task {
 }
 
 impl OutputArgs {
-    /// The network as it is explained, and the unit of its outputs.
-    pub fn apply(&self, model: Model) -> Result<(Model, &'static str)> {
+    /// The network as it is explained, and the unit of its outputs; `logits` says what a classification's are by default.
+    pub fn apply(&self, model: Model, logits: bool) -> Result<(Model, Explained)> {
         let classification = self.task == Task::Classification;
+        let default = if logits { "logits" } else { "probabilities" };
         match self.explain.as_deref() {
-            None if !classification => Ok((model, "value")),
-            None | Some("probabilities") => Ok((model.probabilities()?, "probability")),
-            Some("logits") => Ok((model.scores(), if classification { "logit" } else { "value" })),
-            Some(node) => {
-                let model = model.up_to(node)?;
-                let probabilities = model.output_kind() == OutputKind::Probabilities;
-                Ok((model, if probabilities { "probability" } else { "score" }))
-            }
+            None if !classification => Ok((model, Explained::Value)),
+            what => match what.unwrap_or(default) {
+                "probabilities" => Ok((model.probabilities()?, Explained::Probability)),
+                "logits" if classification => Ok((model.scores(), Explained::Logit)),
+                "logits" => Ok((model.scores(), Explained::Value)),
+                node => {
+                    let model = model.up_to(node)?;
+                    let probabilities = model.output_kind() == OutputKind::Probabilities;
+                    Ok((model, if probabilities { Explained::Probability } else { Explained::Score }))
+                }
+            },
         }
     }
 
@@ -63,13 +70,25 @@ impl OutputArgs {
         }
     }
 
-    /// The outputs that are explained.
-    pub fn chosen(&self, names: &[String]) -> Result<Labels> {
-        if self.class.is_empty() {
-            return Ok(Labels::Top(self.top.min(names.len())));
+    /// The outputs that are explained, the same for all instances: those named, or the highest in the mean of the
+    /// `predictions` `[instances, outputs]`.
+    pub fn chosen(&self, names: &[String], predictions: ArrayView2<f32>) -> Result<Vec<usize>> {
+        if !self.class.is_empty() {
+            let mut chosen = Vec::new();
+            for class in &self.class {
+                let output = find_class(class, Some(names), names.len())?;
+                if !chosen.contains(&output) {
+                    chosen.push(output);
+                }
+            }
+            return Ok(chosen);
         }
-        let classes = self.class.iter().map(|class| find_class(class, Some(names), names.len()));
-        Ok(Labels::Given(classes.collect::<Result<_>>()?))
+        let sums: Vec<f64> =
+            predictions.columns().into_iter().map(|all| all.iter().map(|&x| f64::from(x)).sum()).collect();
+        let mut order: Vec<usize> = (0..sums.len()).collect();
+        order.sort_by(|&a, &b| sums[b].total_cmp(&sums[a]));
+        order.truncate(self.top);
+        Ok(order)
     }
 
     /// Words of the command that repeats the run.
@@ -96,9 +115,13 @@ impl OutputArgs {
 /// LIME's settings.
 #[derive(Debug, Args)]
 pub struct LimeArgs {
-    /// Evaluations of the network for each instance
-    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = at_least_two)]
-    pub samples: usize,
+    /// Evaluations of each instance: neighbours for LIME [default: 5000], coalitions for Shapley values [default: as many as
+    /// the tolerance takes, at most 50000, fewer for many rows]
+    #[arg(long, value_name = "N", value_parser = at_least_two)]
+    pub samples: Option<usize>,
+    /// Repeat LIME N times with other seeds, and say how far the runs agree
+    #[arg(long, value_name = "N", value_parser = at_least_two)]
+    pub stability: Option<usize>,
     /// Width of LIME's kernel (0.75 √features for tables, 0.25 for texts)
     #[arg(long, value_name = "WIDTH", allow_negative_numbers = true)]
     pub kernel_width: Option<f64>,
@@ -116,12 +139,20 @@ pub struct LimeArgs {
     pub seed: u64,
 }
 
+/// Kernel widths whose fit `--stability` reports, as multiples of the run's own.
+pub const WIDTHS: [f64; 3] = [0.5, 1.0, 2.0];
+
 impl LimeArgs {
+    /// Evaluations of each instance.
+    pub fn lime_samples(&self) -> usize {
+        self.samples.unwrap_or(Lime::text().samples)
+    }
+
     /// Settings as name and value.
     pub fn settings(&self) -> Vec<(String, String)> {
         let width = self.kernel_width.map_or("default".to_owned(), |width| width.to_string());
         [
-            ("samples", self.samples.to_string()),
+            ("samples", self.lime_samples().to_string()),
             ("kernel width", width),
             ("selection", format!("{:?}", self.selection).to_lowercase()),
             ("features", self.features.to_string()),
@@ -133,7 +164,8 @@ impl LimeArgs {
 
     /// Words of the command that repeats the run.
     pub fn words(&self, words: &mut Vec<String>) {
-        words.push(format!("--samples {}", self.samples));
+        words.extend(self.samples.map(|samples| format!("--samples {samples}")));
+        words.extend(self.stability.map(|runs| format!("--stability {runs}")));
         if let Some(width) = self.kernel_width {
             words.push(format!("--kernel-width {width}"));
         }
@@ -189,7 +221,7 @@ impl From<DistanceChoice> for Distance {
 /// Where the results go.
 #[derive(Debug, Args)]
 pub struct OutArgs {
-    /// Folder for explanation.json, .csv and .npz [default: whybox-out]
+    /// Folder for explanation.html, .svg, .png, .json, .csv and .npz [default: whybox-out]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Print the JSON document alone (files are written only with --out)
@@ -199,7 +231,7 @@ pub struct OutArgs {
 
 impl OutArgs {
     /// Writes the files, with `extra` ones by name and content, and prints the report.
-    pub fn finish(&self, report: &RowsReport, extra: &[(&str, String)]) -> Result<()> {
+    pub fn finish(&self, report: &Document, extra: &[(&str, String)]) -> Result<()> {
         let folder = self.out.clone().or_else(|| (!self.json).then(default_out));
         let mut files = Vec::new();
         if let Some(folder) = &folder {
@@ -209,7 +241,7 @@ impl OutArgs {
             }
         }
         if self.json {
-            return say(&report.json()?);
+            return say(&report.to_json()?);
         }
         let mut text = rows_terminal(report, colour(), width());
         text.push('\n');

@@ -9,11 +9,13 @@ mod inspect;
 mod inspect_sharing;
 mod lime;
 mod manual;
+mod method;
 mod output;
 mod plot;
 mod predict;
 mod progress;
 mod table;
+mod table_methods;
 mod text;
 
 use std::process::ExitCode;

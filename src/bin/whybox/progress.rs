@@ -42,6 +42,12 @@ impl Bar {
         self.bar.reset_eta();
     }
 
+    /// `done` of `total` evaluations are done, as far as is known.
+    pub fn of(&self, done: usize, total: usize) {
+        self.bar.set_length(total as u64);
+        self.at(done);
+    }
+
     /// `done` evaluations are done.
     pub fn at(&self, done: usize) {
         self.bar.set_message("evaluating");

@@ -4,24 +4,28 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use ndarray::{Array2, ArrayView2};
-use whybox::explain::LimeTabular;
+use ndarray::{Array2, Axis};
+use whybox::explain::{Estimator, ExactShapley, submodular_pick};
 use whybox::model::Model;
 use whybox::perturb::{Around, CellSampling, Discretiser, Neighbourhood, Rows};
-use whybox::report::{ReportFeature, ReportInstance, ReportOutput, RowsReport};
-use whybox::table::{Encoding, Kind, Missing, RawTable, RowChoice};
-use whybox::{Error, Network, Result, builtin};
+use whybox::report::Document;
+use whybox::report::document::{Explained, Kind};
+use whybox::table::{BackgroundChoice, Encoding, Missing, RawTable, RowChoice};
+use whybox::{Error, Result, builtin};
 
 use crate::input::{RunArgs, quoted};
-use crate::lime::{DistanceChoice, LimeArgs, OutArgs, OutputArgs, no_model, run_words};
+use crate::lime::{DistanceChoice, LimeArgs, OutArgs, OutputArgs, at_least_one, no_model, run_words};
+use crate::method::{LinkChoice, Method, ShapleyArgs};
 use crate::progress::Bar;
+use crate::table_methods::Asked;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   whybox table
   whybox table people.csv --model net.onnx --target income --drop id,name --rows 3,10-20
-  whybox table people.csv --model net.onnx --encoding encoding.toml --missing median --rows all --json")]
+  whybox table people.csv --model net.onnx --target income --rows all --background kmeans:50
+  whybox table people.csv --model net.onnx --method lime --stability 10 --rows all --pick 5")]
 pub struct TableArgs {
     /// A CSV file with a header line (the built-in table if left out)
     #[arg(value_name = "DATA.csv")]
@@ -45,34 +49,45 @@ pub struct TableArgs {
     #[arg(long, value_enum, default_value = "error")]
     missing: MissingChoice,
     /// The method
-    #[arg(long, value_enum, default_value = "lime")]
-    method: Method,
+    #[arg(long, value_enum, default_value = "shap")]
+    pub method: Method,
+    /// What stands for an absent feature: so many rows of the table, all of them, k-means centres, or a file's rows [default: 100]
+    #[arg(long, value_name = "N|all|kmeans:K|FILE")]
+    pub background: Option<BackgroundChoice>,
+    /// Features that are one player together (docs/tables.md)
+    #[arg(long, value_name = "FILE")]
+    pub groups: Option<PathBuf>,
+    /// The K rows that together show most (SP-LIME)
+    #[arg(long, value_name = "K", value_parser = at_least_one)]
+    pick: Option<usize>,
+    #[command(flatten, next_help_heading = "Shapley values")]
+    pub shapley: ShapleyArgs,
     /// How columns of numbers are cut into bins
-    #[arg(long, value_enum, default_value = "quartile", alias = "discretiser")]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "quartile",
+        alias = "discretiser",
+        help_heading = "Evaluations and LIME"
+    )]
     discretizer: DiscretiserChoice,
     /// How cells are drawn
-    #[arg(long, value_enum, default_value = "independent")]
+    #[arg(long, value_enum, default_value = "independent", help_heading = "Evaluations and LIME")]
     sampling: SamplingChoice,
     /// Where numbers are drawn around that are not cut into bins
-    #[arg(long, value_enum, default_value = "mean")]
+    #[arg(long, value_enum, default_value = "mean", help_heading = "Evaluations and LIME")]
     around: AroundChoice,
     /// Distance of a drawn row from the instance
-    #[arg(long, value_enum, default_value = "euclidean")]
-    distance: DistanceChoice,
-    #[command(flatten)]
-    outputs: OutputArgs,
-    #[command(flatten)]
-    lime: LimeArgs,
-    #[command(flatten)]
-    run: RunArgs,
-    #[command(flatten)]
+    #[arg(long, value_enum, default_value = "euclidean", help_heading = "Evaluations and LIME")]
+    pub distance: DistanceChoice,
+    #[command(flatten, next_help_heading = "What is explained")]
+    pub outputs: OutputArgs,
+    #[command(flatten, next_help_heading = "Evaluations and LIME")]
+    pub lime: LimeArgs,
+    #[command(flatten, next_help_heading = "Run and results")]
+    pub run: RunArgs,
+    #[command(flatten, next_help_heading = "Run and results")]
     out: OutArgs,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Method {
-    // A weighted linear surrogate around each row.
-    Lime,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -103,51 +118,92 @@ enum AroundChoice {
 }
 
 /// A table as a network reads it.
-struct Subject {
-    raw: RawTable,
-    encoding: Encoding,
+pub struct Subject {
+    pub raw: RawTable,
+    pub encoding: Encoding,
     /// `[rows, features]`
-    codes: Array2<f64>,
-    /// A class for each row, if there is a target.
+    pub codes: Array2<f64>,
+    /// A class for each row, where the discretiser needs them and there is a target.
     classes: Option<Vec<usize>>,
-    model: Model,
-    explained: &'static str,
+    pub model: Model,
+    explained: Explained,
+    /// The rows that are explained.
+    pub rows: Vec<usize>,
 }
 
 pub fn run(args: &TableArgs) -> Result<()> {
     let begin = Instant::now();
+    args.check()?;
     let subject = args.subject()?;
-    let rows = args.rows.rows(subject.raw.rows())?;
     let importing = begin.elapsed().as_secs_f64();
-    let Method::Lime = args.method;
-    let bar = Bar::new(rows.len() * args.lime.samples);
+    let bar = Bar::new(0);
     bar.stage("loading");
     let start = Instant::now();
     let network = args.run.device()?.load(&subject.model)?;
     let loading = start.elapsed().as_secs_f64();
     let known = args.data.is_none().then(builtin::table_classes);
     let names = args.outputs.names(network.outputs(), known)?;
+    let cells = subject.cells();
+    let given = cells.as_slice().unwrap_or_default();
+    let predictions = network.responses(&Rows::new(given, cells.ncols())?, &args.run.options())?;
+    let outputs = args.outputs.chosen(&names, predictions.view())?;
 
-    let features = subject.encoding.columns().iter().map(|column| {
-        let name = column.name.clone();
-        ReportFeature { columns: vec![name.clone()], name }
-    });
-    let mut report = RowsReport::new("table", network.name(), network.device().name(), features.collect());
-    report.seconds = vec![("import".into(), importing), ("load".into(), loading)];
-    args.lime(&subject, &network, &rows, &names, &bar, &mut report)?;
-    report.explained = subject.explained;
-    report.settings = args.settings();
-    report.command = args.command();
-    report.warnings = args.warnings(&subject);
+    let mut document = Document::new(Kind::Table, network.name(), &network.device().name(), Vec::new());
+    document.seconds = vec![("import".into(), importing), ("load".into(), loading)];
+    let asked = Asked { network: &network, outputs, names: &names, bar: &bar };
+    match args.method {
+        Method::Lime => args.lime(&subject, &asked, &mut document)?,
+        _ => args.shapley(&subject, &asked, &mut document)?,
+    }
+    document.seed = args.lime.seed;
+    document.explained = subject.explained;
+    document.settings = args.settings(document.method == ExactShapley::default().name());
+    document.command = args.command();
+    document.warnings.extend(args.warnings(&subject));
+    if let Some(count) = args.pick {
+        let all = document.instances.iter().map(|instance| instance.outputs[0].values.clone());
+        let values: Vec<f64> = all.flatten().collect();
+        let shape = (document.instances.len(), document.features.len());
+        let values = Array2::from_shape_vec(shape, values)
+            .map_err(|error| Error::parameter(error.to_string(), "--pick", "report this as a bug"))?;
+        document.picked = submodular_pick(values.view(), count)?;
+    }
     drop(bar);
     let extra = match &args.encoding {
         Some(_) => Vec::new(),
         None => vec![("encoding.toml", subject.encoding.to_toml()?)],
     };
-    args.out.finish(&report, &extra)
+    args.out.finish(&document, &extra)
+}
+
+impl Subject {
+    /// The explained rows as the network reads them, `[rows, width]`.
+    pub fn cells(&self) -> Array2<f32> {
+        self.encoding.expand(self.codes.select(Axis(0), &self.rows).view()).mapv(|x| x as f32)
+    }
 }
 
 impl TableArgs {
+    /// Refuses options that the method does not know.
+    fn check(&self) -> Result<()> {
+        self.shapley.check(self.method)?;
+        let refuse =
+            |at: &str, remedy: &str| Err(Error::parameter("this option does not fit the method", at, remedy));
+        match self.method {
+            Method::Lime if self.groups.is_some() => {
+                refuse("--groups", "LIME perturbs single columns: choose --method shap")
+            }
+            Method::Lime if self.background.is_some() => {
+                refuse("--background", "LIME draws its own neighbours: choose --method shap")
+            }
+            Method::Lime => Ok(()),
+            _ if self.lime.stability.is_some() => {
+                refuse("--stability", "Shapley values have standard errors; it is for --method lime")
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn subject(&self) -> Result<Subject> {
         let (whole, target) = match &self.data {
             Some(path) => (RawTable::read(path)?, self.target.clone()),
@@ -158,8 +214,11 @@ impl TableArgs {
             (None, None) => builtin::table_network()?,
             (None, Some(_)) => return Err(no_model("table")),
         };
-        let (model, explained) = self.outputs.apply(model)?;
-        let classes = target.as_ref().map(|target| classes(&whole, target)).transpose()?;
+        let logits = self.method != Method::Lime && self.shapley.link == LinkChoice::Identity;
+        let (model, explained) = self.outputs.apply(model, logits)?;
+        let wanted = self.method == Method::Lime && self.discretizer == DiscretiserChoice::Entropy;
+        let target_classes = target.as_ref().filter(|_| wanted).map(|target| classes(&whole, target));
+        let classes = target_classes.transpose()?;
         let dropped: Vec<String> = self.drop.iter().chain(&target).cloned().collect();
         let raw = whole.without(&dropped)?;
         let width: usize = model.input_shape().iter().product();
@@ -179,71 +238,11 @@ impl TableArgs {
             }
         };
         let codes = encoding.codes(&raw)?;
-        Ok(Subject { raw, encoding, codes, classes, model, explained })
+        let rows = self.rows.rows(raw.rows())?;
+        Ok(Subject { raw, encoding, codes, classes, model, explained, rows })
     }
 
-    fn lime(
-        &self,
-        subject: &Subject,
-        network: &Network,
-        rows: &[usize],
-        names: &[String],
-        bar: &Bar,
-        report: &mut RowsReport,
-    ) -> Result<()> {
-        let Subject { raw, encoding, codes, .. } = subject;
-        let lime = LimeTabular {
-            samples: self.lime.samples,
-            distance: self.distance.into(),
-            kernel_width: self.lime.kernel_width,
-            selection: self.lime.selection.into(),
-            num_features: self.lime.features,
-            alpha: self.lime.alpha,
-            labels: self.outputs.chosen(names)?,
-            seed: self.lime.seed,
-        };
-        let neighbourhood = self.neighbourhood(subject)?;
-        let options = self.run.options();
-        let mut ask = |codes: ArrayView2<f64>| {
-            let cells: Vec<f32> = encoding.expand(codes).iter().map(|&x| x as f32).collect();
-            let answers = network.responses(&Rows::new(&cells, encoding.width())?, &options)?;
-            Ok(answers.mapv(f64::from))
-        };
-        for (at, &row) in rows.iter().enumerate() {
-            let instance = codes.row(row).to_vec();
-            let told = at * lime.samples;
-            let explanation =
-                lime.explain(&neighbourhood, &instance, &mut ask, &mut |done| bar.at(told + done))?;
-            report.account(&explanation);
-            let columns = || encoding.columns().iter().enumerate();
-            let condition = |(feature, column): (usize, &whybox::table::ColumnEncoding)| {
-                let text = encoding.text(feature, instance[feature]);
-                neighbourhood.condition(feature, &column.name, instance[feature], &text)
-            };
-            let conditions: Vec<String> = columns().map(condition).collect();
-            let output = |attribution: &whybox::explain::Attribution| {
-                ReportOutput::new(attribution, names[attribution.output].clone(), Some(conditions.clone()))
-            };
-            // The cell's own text; what stands for a missing one.
-            let value = |(feature, column): (usize, &whybox::table::ColumnEncoding)| {
-                let cell = raw.find(&column.name).map(|place| raw.cell(row, place));
-                let cell = cell.ok().filter(|cell| !whybox::table::is_missing(cell));
-                cell.map_or_else(|| encoding.text(feature, instance[feature]), str::to_owned)
-            };
-            let number = |(feature, column): (usize, &whybox::table::ColumnEncoding)| {
-                (column.kind == Kind::Number).then(|| instance[feature])
-            };
-            report.instances.push(ReportInstance {
-                row,
-                values: columns().map(value).collect(),
-                numbers: columns().map(number).collect(),
-                outputs: explanation.attributions.iter().map(output).collect(),
-            });
-        }
-        Ok(())
-    }
-
-    fn neighbourhood(&self, subject: &Subject) -> Result<Neighbourhood> {
+    pub fn neighbourhood(&self, subject: &Subject) -> Result<Neighbourhood> {
         let categorical: Vec<bool> =
             subject.encoding.columns().iter().map(|column| column.is_categorical()).collect();
         let discretiser = match self.discretizer {
@@ -283,9 +282,19 @@ impl TableArgs {
         }
     }
 
+    pub fn background(&self) -> BackgroundChoice {
+        self.background.clone().unwrap_or(BackgroundChoice::Sample(100))
+    }
+
     /// What decides the result, as name and value.
-    fn settings(&self) -> Vec<(String, String)> {
+    fn settings(&self, exact: bool) -> Vec<(String, String)> {
         let lower = |value: String| value.to_lowercase();
+        if self.method != Method::Lime {
+            let mut settings = vec![("background".to_owned(), self.background().to_string())];
+            settings.extend(self.groups.iter().map(|path| ("groups".to_owned(), path.display().to_string())));
+            settings.extend(self.shapley.settings(self.lime.samples, exact));
+            return settings;
+        }
         let mut settings: Vec<(String, String)> = [
             ("discretizer", lower(format!("{:?}", self.discretizer))),
             ("sampling", lower(format!("{:?}", self.sampling))),
@@ -317,7 +326,17 @@ impl TableArgs {
             option("encoding", quoted(path));
         }
         let value = |choice: &dyn ValueName| choice.name();
-        let choices: [(&str, &dyn ValueName, &dyn ValueName); 5] = [
+        if let Some(background) = &self.background {
+            option("background", quoted(background.to_string().as_ref()));
+        }
+        if let Some(path) = &self.groups {
+            option("groups", quoted(path));
+        }
+        if let Some(count) = self.pick {
+            option("pick", count.to_string());
+        }
+        let choices: [(&str, &dyn ValueName, &dyn ValueName); 6] = [
+            ("method", &self.method, &Method::Shap),
             ("missing", &self.missing, &MissingChoice::Error),
             ("discretizer", &self.discretizer, &DiscretiserChoice::Quartile),
             ("sampling", &self.sampling, &SamplingChoice::Independent),
@@ -330,6 +349,7 @@ impl TableArgs {
             }
         }
         self.outputs.words(&mut words);
+        self.shapley.words(&mut words);
         self.lime.words(&mut words);
         run_words(&self.run, &mut words);
         words.join(" ")

@@ -4,22 +4,27 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use whybox::explain::{Game, Lime, TextGame};
+use whybox::explain::{
+    Estimator, ExactShapley, Game, Hierarchy, Labels, Lime, Link, Linked, Stability, TextGame, TokenGame,
+};
 use whybox::model::Model;
-use whybox::perturb::Rows;
-use whybox::report::{ReportFeature, ReportInstance, ReportOutput, RowsReport};
+use whybox::perturb::{Coalitions, Rows};
+use whybox::report::Document;
+use whybox::report::document::{Feature, Instance, Kind, Output};
 use whybox::text::{Hide, IndexedText, Occurrences, TextInput, Tokenizer, Vocabulary};
 use whybox::{Error, Result};
 
 use crate::input::{RunArgs, quoted};
-use crate::lime::{DistanceChoice, LimeArgs, OutArgs, OutputArgs, run_words};
+use crate::lime::{DistanceChoice, LimeArgs, OutArgs, OutputArgs, WIDTHS, run_words};
+use crate::method::{LinkChoice, Method, Request, ShapleyArgs};
 use crate::progress::Bar;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   whybox text 'a good film' --model net.onnx --vocabulary words.txt
-  whybox text --file review.txt --model net.onnx --vocabulary words.txt --input ids --positions --class spam")]
+  whybox text --file review.txt --model net.onnx --vocabulary words.txt --input ids --positions --class spam
+  whybox text 'a good film' --model net.onnx --vocabulary words.txt --method shap --interactions")]
 pub struct TextArgs {
     /// The text to explain
     #[arg(value_name = "TEXT", required_unless_present = "file", conflicts_with = "file")]
@@ -45,16 +50,21 @@ pub struct TextArgs {
     /// What a hidden token is replaced by (it is removed, or UNKWORDZ with --positions)
     #[arg(long, value_name = "TOKEN")]
     mask: Option<String>,
+    /// The method
+    #[arg(long, value_enum, default_value = "lime")]
+    method: Method,
+    #[command(flatten, next_help_heading = "Shapley values")]
+    shapley: ShapleyArgs,
     /// Distance of a text from the whole one
-    #[arg(long, value_enum, default_value = "cosine")]
+    #[arg(long, value_enum, default_value = "cosine", help_heading = "Evaluations and LIME")]
     distance: DistanceChoice,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "What is explained")]
     outputs: OutputArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Evaluations and LIME")]
     lime: LimeArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Run and results")]
     run: RunArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Run and results")]
     out: OutArgs,
 }
 
@@ -83,9 +93,11 @@ pub fn run(args: &TextArgs) -> Result<()> {
     let occurrences = if args.positions { Occurrences::Apart } else { Occurrences::Together };
     let indexed = IndexedText::new(&text, tokenizer, occurrences)?;
     let vocabulary = Vocabulary::read(&args.vocabulary, tokenizer)?;
-    let (model, explained) = args.outputs.apply(Model::from_onnx(&args.model)?)?;
+    args.check()?;
+    let logits = args.method != Method::Lime && args.shapley.link == LinkChoice::Identity;
+    let (model, explained) = args.outputs.apply(Model::from_onnx(&args.model)?, logits)?;
     let importing = start.elapsed().as_secs_f64();
-    let bar = Bar::new(args.lime.samples);
+    let bar = Bar::new(0);
     bar.stage("loading");
     let start = Instant::now();
     let network = args.run.device()?.load(&model)?;
@@ -115,41 +127,112 @@ pub fn run(args: &TextArgs) -> Result<()> {
         (None, true) => Hide::Mask("UNKWORDZ".into()),
         (None, false) => Hide::Remove,
     };
-    let game = TextGame::new(indexed, hide, &ask)?;
-    let lime = Lime {
-        samples: args.lime.samples,
-        distance: args.distance.into(),
-        kernel_width: args.lime.kernel_width.unwrap_or(0.25),
-        selection: args.lime.selection.into(),
-        num_features: args.lime.features,
-        alpha: args.lime.alpha,
-        labels: args.outputs.chosen(&names)?,
-        seed: args.lime.seed,
-        ..Lime::text()
+    let tokens = indexed.tokens().to_vec();
+    // What is longer than the network reads loses its end only after tokens before it were hidden: that needs the text itself.
+    let fits = indexed.owners().iter().flatten().count() <= width;
+    let game: Box<dyn Game + '_> = match input {
+        TextInput::Ids(_) if fits => {
+            Box::new(TokenGame::new(&network, &indexed, &vocabulary, &hide, options.clone())?)
+        }
+        _ => Box::new(TextGame::new(indexed, hide, &ask)?),
     };
-    let explanation = lime.explain(&game, &mut |done| bar.at(done))?;
+    let mut whole = Coalitions::with_capacity(tokens.len(), 1);
+    whole.push(|_| true);
+    let outputs = args.outputs.chosen(&names, game.values(&whole)?.mapv(|x| x as f32).view())?;
+    let features: Vec<Feature> =
+        tokens.iter().map(|token| Feature { name: token.clone(), columns: Vec::new() }).collect();
+    let mut document = Document::new(Kind::Text, network.name(), &network.device().name(), features);
+    document.seconds = vec![("import".into(), importing), ("load".into(), loading)];
+    let explained_outputs = args.explain(game.as_ref(), outputs, &names, &bar, &mut document)?;
     drop(bar);
-
-    let tokens = game.text().tokens();
-    let features = tokens.iter().map(|token| ReportFeature { name: token.clone(), columns: Vec::new() });
-    let mut report = RowsReport::new("text", network.name(), network.device().name(), features.collect());
-    report.seconds = vec![("import".into(), importing), ("load".into(), loading)];
-    report.account(&explanation);
-    report.explained = explained;
-    report.settings = args.settings();
-    report.command = args.command();
-    report.instances.push(ReportInstance {
-        row: 0,
-        values: tokens.to_vec(),
-        numbers: vec![None; game.players()],
-        outputs: (explanation.attributions.iter())
-            .map(|attribution| ReportOutput::new(attribution, names[attribution.output].clone(), None))
-            .collect(),
+    document.seed = args.lime.seed;
+    document.explained = explained;
+    document.settings = args.settings(document.method == ExactShapley::default().name());
+    document.command = args.command();
+    document.instances.push(Instance {
+        row: None,
+        numbers: vec![f64::NAN; tokens.len()],
+        values: tokens,
+        outputs: explained_outputs,
     });
-    args.out.finish(&report, &[])
+    args.out.finish(&document, &[])
 }
 
 impl TextArgs {
+    /// Refuses options that the method does not know.
+    fn check(&self) -> Result<()> {
+        if self.method != Method::Lime && self.lime.stability.is_some() {
+            return Err(Error::parameter(
+                "this option does not fit the method",
+                "--stability",
+                "Shapley values have standard errors; it is for --method lime",
+            ));
+        }
+        self.shapley.check(self.method)
+    }
+
+    fn explain(
+        &self,
+        game: &dyn Game,
+        outputs: Vec<usize>,
+        names: &[String],
+        bar: &Bar,
+        document: &mut Document,
+    ) -> Result<Vec<Output>> {
+        let labels = Labels::Given(outputs);
+        let lime = Lime {
+            samples: self.lime.lime_samples(),
+            distance: self.distance.into(),
+            kernel_width: self.lime.kernel_width.unwrap_or(Lime::text().kernel_width),
+            selection: self.lime.selection.into(),
+            num_features: self.lime.features,
+            alpha: self.lime.alpha,
+            labels: labels.clone(),
+            seed: self.lime.seed,
+            ..Lime::text()
+        };
+        let request = Request {
+            players: game.players(),
+            rows: 1,
+            samples: self.lime.samples,
+            seed: self.lime.seed,
+            dear: true,
+        };
+        let estimator: Box<dyn Estimator> = match self.method {
+            Method::Lime => Box::new(lime.clone()),
+            // Reading order is the hierarchy: neighbouring words belong together.
+            method => {
+                self.shapley.estimator(method, &request, labels, &|| Hierarchy::balanced(game.players()))?
+            }
+        };
+        let linked = Linked { game, link: self.shapley.link() };
+        let asked: &dyn Game = if linked.link == Link::Logit { &linked } else { game };
+        let expected = std::cell::Cell::new(estimator.most_evaluations(game.players()));
+        let explanation = estimator.explain_forecasting(
+            asked,
+            &mut |done| bar.of(done, expected.get().max(done)),
+            &mut |forecast| expected.set(forecast.expected),
+        )?;
+        document.account(&explanation);
+        document.link = format!("{:?}", self.shapley.link).to_lowercase();
+        if self.method != Method::Lime {
+            document.warnings.extend(self.shapley.left(std::slice::from_ref(&explanation)));
+        }
+        let output = |(place, attribution): (usize, &whybox::explain::Attribution)| {
+            let mut output = Output::of(attribution, names[attribution.output].clone(), None);
+            if let Some(found) = &explanation.interactions {
+                output = output.with_interactions(found, place);
+            }
+            if let Some(runs) = self.lime.stability {
+                let lime = Lime { labels: Labels::Given(vec![output.index]), ..lime.clone() };
+                let found = Stability::of(&lime, game, runs, self.lime.features, &WIDTHS)?;
+                output.stability = Some((&found).into());
+            }
+            Ok(output)
+        };
+        explanation.attributions.iter().enumerate().map(output).collect()
+    }
+
     fn text(&self) -> Result<String> {
         match (&self.text, &self.file) {
             (Some(text), _) => Ok(text.clone()),
@@ -162,7 +245,7 @@ impl TextArgs {
     }
 
     /// What decides the result, as name and value.
-    fn settings(&self) -> Vec<(String, String)> {
+    fn settings(&self, exact: bool) -> Vec<(String, String)> {
         let lower = |value: String| value.to_lowercase();
         let mut settings: Vec<(String, String)> = [
             ("input", lower(format!("{:?}", self.input))),
@@ -173,7 +256,13 @@ impl TextArgs {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec();
-        settings.extend(self.lime.settings());
+        match self.method {
+            Method::Lime => settings.extend(self.lime.settings()),
+            _ => {
+                settings.retain(|(name, _)| name != "distance");
+                settings.extend(self.shapley.settings(self.lime.samples, exact));
+            }
+        }
         settings
     }
 
@@ -203,7 +292,11 @@ impl TextArgs {
         if self.distance != DistanceChoice::Cosine {
             words.push("--distance euclidean".into());
         }
+        if self.method != Method::Lime {
+            words.push(format!("--method {}", lower(format!("{:?}", self.method))));
+        }
         self.outputs.words(&mut words);
+        self.shapley.words(&mut words);
         self.lime.words(&mut words);
         run_words(&self.run, &mut words);
         words.join(" ")

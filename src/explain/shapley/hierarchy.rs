@@ -1,6 +1,6 @@
 //! Hierarchies of players: binary trees whose leaves are players.
 
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
 
 use crate::{Error, Result};
 
@@ -147,6 +147,11 @@ impl Hierarchy {
     /// # Errors
     /// [`Error::Parameter`] for a table without columns or with a NaN.
     pub fn from_correlations(rows: ArrayView2<f64>, linkage: Linkage) -> Result<Self> {
+        Self::from_distances(Self::correlation_distances(rows).view(), linkage)
+    }
+
+    /// `1 - |correlation|` of each pair of columns, `[columns, columns]`; 1 for a constant column.
+    pub fn correlation_distances(rows: ArrayView2<f64>) -> Array2<f64> {
         let columns = rows.ncols();
         let standard = rows.columns().into_iter().map(|column| {
             let mean = column.sum() / column.len().max(1) as f64;
@@ -155,10 +160,9 @@ impl Hierarchy {
             if norm > 0.0 { centred / norm } else { centred }
         });
         let standard: Vec<_> = standard.collect();
-        let distances = ndarray::Array2::from_shape_fn((columns, columns), |(a, b)| {
+        Array2::from_shape_fn((columns, columns), |(a, b)| {
             if a == b { 0.0 } else { 1.0 - standard[a].dot(&standard[b]).abs() }
-        });
-        Self::from_distances(distances.view(), linkage)
+        })
     }
 
     /// Number of players.

@@ -66,7 +66,7 @@ fn strips(many: &Many) -> Vec<Strip> {
     let of = |f: &dyn Fn(usize) -> Option<f64>| -> Vec<f64> {
         (0..many.outputs.len()).filter_map(f).filter(|x| x.is_finite()).collect()
     };
-    let stability = |i: usize| many.outputs[i].stability;
+    let stability = |i: usize| many.outputs[i].stability.as_ref();
     let all = [
         Strip {
             name: "Weighted R²",
