@@ -257,16 +257,16 @@ fn intervals_hold_the_truth_about_as_often_as_they_say() -> Result<()> {
         let method = |seed| -> Box<dyn Estimator> {
             Box::new(KernelShap { budget: Budget::of(400), terms, seed, ..KernelShap::default() })
         };
-        let (pooled, worst) = coverage(method, &game, 40)?;
+        let (pooled, worst) = coverage(method, &game, 100)?;
         println!("{name}: {pooled:.3}, worst {worst:.3}");
-        assert!((0.91..=0.99).contains(&pooled) && worst >= 0.7, "{name}: {pooled} {worst}");
+        assert!((0.91..=0.99).contains(&pooled) && worst >= 0.8, "{name}: {pooled} {worst}");
     }
     let method = |seed| -> Box<dyn Estimator> {
         Box::new(PermutationShap { budget: Budget::of(700), seed, ..PermutationShap::default() })
     };
-    let (pooled, worst) = coverage(method, &game, 40)?;
+    let (pooled, worst) = coverage(method, &game, 100)?;
     println!("permutation: {pooled:.3}, worst {worst:.3}");
-    assert!((0.91..=0.99).contains(&pooled) && worst >= 0.7, "permutation: {pooled} {worst}");
+    assert!((0.91..=0.99).contains(&pooled) && worst >= 0.8, "permutation: {pooled} {worst}");
     Ok(())
 }
 
@@ -390,5 +390,119 @@ fn clusters_follow_correlations() -> Result<()> {
     });
     let tree = Hierarchy::from_correlations(rows.view(), Linkage::Complete)?;
     assert_eq!((tree.members(4), tree.members(5)), (vec![0, 2], vec![1, 3]));
+    Ok(())
+}
+
+#[test]
+fn small_games_and_bare_budgets() -> Result<()> {
+    for players in [1, 2] {
+        // A product: half each for two players.
+        let game = FunctionGame::new(players, 1, |present: &[bool], out: &mut [f64]| {
+            out[0] = if present.iter().all(|&p| p) { 3.0 } else { 1.0 };
+        });
+        // All but the last, whose orders are not paired.
+        for method in methods(100).iter().take(4) {
+            close(&explain(method.as_ref(), &game)?, 0, &vec![2.0 / players as f64; players], 1e-12);
+        }
+        let all = KernelShap { budget: Budget::of(1 << players), ..KernelShap::default() };
+        close(&explain(&all, &game)?, 0, &vec![2.0 / players as f64; players], 1e-12);
+    }
+    // Players + 2 evaluations do not determine 10 values: nearest to equal ones, no errors, but they add up.
+    let found = explain(&KernelShap { budget: Budget::of(12), ..KernelShap::default() }, &smooth(10, 1))?;
+    let attribution = &found.attributions[0];
+    assert!(attribution.standard_errors.is_none() && attribution.additivity_gap().abs() < 1e-12);
+    assert!(attribution.values.iter().all(|v| v.is_finite()) && found.relative_error().is_none());
+    Ok(())
+}
+
+/// A game that answers at most `most` coalitions at a time, as a network under a memory cap does.
+struct Chunked<G>(G, usize);
+
+impl<G: Game> Game for Chunked<G> {
+    fn players(&self) -> usize {
+        self.0.players()
+    }
+
+    fn outputs(&self) -> usize {
+        self.0.outputs()
+    }
+
+    fn values(&self, coalitions: &Coalitions) -> Result<Array2<f64>> {
+        let mut all = Array2::zeros((coalitions.rows(), self.outputs()));
+        for first in (0..coalitions.rows()).step_by(self.1) {
+            let rows = first..coalitions.rows().min(first + self.1);
+            let part = self.0.values(&coalitions.slice(rows.clone()))?;
+            all.slice_mut(ndarray::s![rows, ..]).assign(&part);
+        }
+        Ok(all)
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_blocks() -> Result<()> {
+    // 3,000 outputs shrink a session's blocks to 1,398 coalitions; alone, an output comes in blocks of 4,096.
+    let wide = FunctionGame::new(12, 3000, |present: &[bool], out: &mut [f64]| {
+        let sum: f64 = (0..12).filter(|&i| present[i]).map(|i| (1.7 * i as f64).sin()).sum();
+        out.fill(0.0);
+        out[0] = sum.tanh() + (3.0 * sum).cos();
+    });
+    let narrow = FunctionGame::new(12, 1, |present: &[bool], out: &mut [f64]| {
+        let sum: f64 = (0..12).filter(|&i| present[i]).map(|i| (1.7 * i as f64).sin()).sum();
+        out[0] = sum.tanh() + (3.0 * sum).cos();
+    });
+    let found = |method: &dyn Estimator, game: &dyn Game| -> Result<_> {
+        let attribution = explain(method, game)?.attributions.remove(0);
+        Ok((attribution.values, attribution.standard_errors))
+    };
+    let budget = Budget::of(1600);
+    let shap = KernelShap { budget, labels: Labels::Given(vec![0]), ..KernelShap::default() };
+    let permutation =
+        PermutationShap { budget, labels: Labels::Given(vec![0]), ..PermutationShap::default() };
+    for method in [&shap as &dyn Estimator, &permutation] {
+        let values = found(method, &narrow)?;
+        assert_eq!(found(method, &wide)?, values);
+        for most in [1, 7, 500] {
+            let chunked = FunctionGame::new(12, 1, |present: &[bool], out: &mut [f64]| {
+                let sum: f64 = (0..12).filter(|&i| present[i]).map(|i| (1.7 * i as f64).sin()).sum();
+                out[0] = sum.tanh() + (3.0 * sum).cos();
+            });
+            assert_eq!(found(method, &Chunked(chunked, most))?, values);
+        }
+    }
+    let again = found(&shap, &narrow)?;
+    assert_ne!(found(&KernelShap { seed: 1, ..shap }, &narrow)?, again, "other draws, other values");
+    Ok(())
+}
+
+#[test]
+fn very_many_outputs() -> Result<()> {
+    let outputs = 20_000;
+    let game = FunctionGame::new(9, outputs, |present: &[bool], out: &mut [f64]| {
+        let count = present.iter().filter(|&&p| p).count() as f64;
+        let first = f64::from(u8::from(present[0]));
+        out.iter_mut().enumerate().for_each(|(k, out)| *out = count * first + k as f64 * first);
+    });
+    let shap = KernelShap { budget: Budget::of(60), terms: Terms::Single, ..KernelShap::default() };
+    let found = explain(&shap, &game)?;
+    assert_eq!(found.attributions.len(), outputs);
+    // count · first: player 0 has 1 and half of each of 8 pairs; of even order, so exact from any pairs.
+    for k in [0, 1, 19_999] {
+        let mut expected = vec![0.5; 9];
+        expected[0] = 5.0 + k as f64;
+        close(&found, k, &expected, 1e-9);
+    }
+    Ok(())
+}
+
+#[test]
+fn duplicate_rows_and_singular_designs_have_the_nearest_solution() -> Result<()> {
+    use whybox::solve::shapley_regression;
+    // One coalition, five times: it tells the sum of two players only.
+    let rows = Coalitions::from_words(4, vec![0b0011; 5])?;
+    let responses = Array2::from_elem((5, 1), 3.0);
+    let values = shapley_regression(&rows, &[1.0; 5], responses.view(), &[0.0], &[4.0], L1Reg::None)?;
+    for (player, expected) in [1.5, 1.5, 0.5, 0.5].into_iter().enumerate() {
+        assert!((values[[player, 0]] - expected).abs() < 1e-9, "{values}");
+    }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! Same masks and responses, same numbers: Shapley regressions and Owen values against recorded answers of `shap`
-//! (`tests/fixtures/shapley/record.py`).
+//! (`tests/fixtures/shapley/record.py`) and `shapiq` (`record_shapiq.py`).
 
 use ndarray::Array2;
 use serde_json::Value;
@@ -68,6 +68,24 @@ fn regressions_agree_with_shap() -> Result<()> {
         let chosen = |values: &Array2<f64>| values.mapv(|v| v != 0.0);
         assert_eq!(chosen(&ours), chosen(&theirs), "{name}: players selected");
     }
+    Ok(())
+}
+
+#[test]
+fn regressions_agree_with_shapiq() -> Result<()> {
+    let fixture: Value = serde_json::from_str(include_str!("fixtures/shapley/shapiq.json")).expect("JSON");
+    let cases = fixture["kernel"].as_array().expect("cases");
+    for case in cases {
+        let theirs = matrix(&case["values"]);
+        let mut weights = numbers(&case["weights"]);
+        let apart = difference(&ours(case, &weights)?, &theirs);
+        println!("{} players, {} coalitions: {apart:.1e}", case["players"], weights.len());
+        // shapiq's constraints have finite weights: 3e-7.
+        assert!(apart < 1e-6, "{} players: {apart}", case["players"]);
+        weights[20] *= 1.5;
+        assert!(difference(&ours(case, &weights)?, &theirs) > 1e-6, "the comparison can fail");
+    }
+    assert_eq!(cases.len(), 8);
     Ok(())
 }
 

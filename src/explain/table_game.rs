@@ -132,6 +132,10 @@ impl Game for TableGame<'_> {
         varies
     }
 
+    fn work(&self) -> f64 {
+        self.network.plan().macs() as f64 * self.evaluations_per_coalition() as f64
+    }
+
     fn values(&self, coalitions: &Coalitions) -> Result<Array2<f64>> {
         let rows = Background::new(self.masker.clone(), Arc::new(coalitions.clone()))?;
         let means = Means { weights: self.masker.weights(), outputs: &self.outputs };

@@ -23,13 +23,25 @@ use crate::perturb::Coalitions;
 
 /// Pairs that the model is fitted to: its cost grows with their cube. The others correct it all the same.
 const MOST_PAIRS: usize = 1024;
-/// Pairs and outputs that choose ρ and the noise.
+/// Below this many the model is not worth its cost.
+const LEAST_PAIRS: usize = 64;
+/// Multiply-adds of a game for each of the cube of the pairs: an engine does about ten times as many a second as the
+/// factorisation in f64.
+const WORK_OF_CUBE: f64 = 16.0;
+/// Pairs (at most, and as part of all) and outputs that choose ρ and the noise: nine small fits.
 const CHOOSING_PAIRS: usize = 192;
+const CHOOSING_PART: usize = 3;
 const CHOOSING_OUTPUTS: usize = 16;
 /// Prior variance of all cubic terms over that of all linear terms.
 const RATIOS: [f64; 5] = [0.03, 0.1, 0.3, 1.0, 3.0];
 /// Variance of what is beyond third order, over that of all linear terms.
 const NOISES: [f64; 4] = [1e-2, 1e-4, 1e-3, 1e-1];
+
+/// How many pairs the model may be fitted to, so that it costs no more than a game of `work` multiply-adds; 0 for none.
+pub(crate) fn cubic_points(work: f64) -> usize {
+    let pairs = (work / WORK_OF_CUBE).cbrt() as usize;
+    if pairs < LEAST_PAIRS { 0 } else { pairs.min(MOST_PAIRS) }
+}
 
 pub(super) struct Cubic {
     /// The model's Shapley values, `[players, outputs]`.
@@ -48,10 +60,11 @@ impl Cubic {
         sampled: &[bool],
         odd: ArrayView2<f64>,
         delta: &[f64],
+        points: usize,
     ) -> Result<Self> {
         let players = coalitions.players();
         // Training point 0 is the instance, where the odd part is Δ/2; point p + 1 is pair p.
-        let fitted = coalitions.rows().min(MOST_PAIRS);
+        let fitted = coalitions.rows().min(points);
         let mut train = Coalitions::with_capacity(players, fitted + 1);
         train.push(|_| true);
         (0..fitted).for_each(|row| train.push(|player| coalitions.contains(row, player)));
@@ -59,7 +72,8 @@ impl Cubic {
         targets.row_mut(0).iter_mut().zip(delta).for_each(|(to, delta)| *to = delta / 2.0);
         targets.slice_mut(s![1.., ..]).assign(&odd.slice(s![..fitted, ..]));
 
-        let kernel = choose(&train, weights, sampled, &targets)?;
+        let choosing = CHOOSING_PAIRS.min(points.div_ceil(CHOOSING_PART));
+        let kernel = choose(&train, choosing, weights, sampled, &targets)?;
         let inverse = kernel.inverse(&train, fitted + 1)?;
         let inverse = Array2::from_shape_fn((fitted + 1, fitted + 1), |(i, j)| inverse[(i, j)]);
         let alpha = inverse.dot(&targets);
@@ -135,11 +149,12 @@ impl CubicKernel {
 /// Chooses the kernel by leave-one-out errors of the first pairs.
 fn choose(
     train: &Coalitions,
+    pairs: usize,
     weights: &[f64],
     sampled: &[bool],
     targets: &Array2<f64>,
 ) -> Result<CubicKernel> {
-    let rows = train.rows().min(CHOOSING_PAIRS);
+    let rows = train.rows().min(pairs);
     let outputs = targets.ncols();
     let some: Vec<usize> = (0..outputs).step_by(outputs.div_ceil(CHOOSING_OUTPUTS).max(1)).collect();
     let mut targets = targets.slice(s![..rows, ..]).select(Axis(1), &some);

@@ -43,7 +43,7 @@
 //! # Ok::<(), whybox::Error>(())
 //! ```
 
-mod cubic;
+pub(crate) mod cubic;
 mod factor;
 pub mod gram;
 pub mod kernel;

@@ -69,12 +69,12 @@ impl<'a> PairedRegression<'a> {
         Ok(Self { sampler, weights, inverse, determined: factor.rank(players) == players })
     }
 
-    /// Values and errors from the odd part of the responses, `[pairs, outputs]`, and `Δ`, `[outputs]`. With `cubic`,
-    /// the pairs first fit a third-order model, whose Shapley values are known; the regression corrects it by what it
+    /// Values and errors from the odd part of the responses, `[pairs, outputs]`, and `Δ`, `[outputs]`. With
+    /// `points` above 0, that many pairs first fit a third-order model, whose Shapley values are known; the regression corrects it by what it
     /// does not explain, out of sample.
-    pub fn fit(&self, odd: ArrayView2<f64>, delta: &[f64], cubic: bool) -> Result<PairedFit> {
+    pub fn fit(&self, odd: ArrayView2<f64>, delta: &[f64], points: usize) -> Result<PairedFit> {
         let pairs = self.sampler.coalitions();
-        if !cubic || self.sampler.complete() || pairs.players() < 3 || odd.nrows() < 2 {
+        if points == 0 || self.sampler.complete() || pairs.players() < 3 || odd.nrows() < 2 {
             return Ok(self.linear(odd, delta));
         }
         // The linear part first, so that a linear game stays exact; but not where it would fit anything.
@@ -88,7 +88,7 @@ impl<'a> PairedRegression<'a> {
                 rest -= &halves(pairs, rows).dot(&values);
             }
         }
-        let model = Cubic::fit(pairs, &self.weights, &self.sampled(), rest.view(), &left)?;
+        let model = Cubic::fit(pairs, &self.weights, &self.sampled(), rest.view(), &left, points)?;
         let mut fit = self.linear(model.residuals.view(), &model.delta);
         fit.values += &model.values;
         fit.values += &values;

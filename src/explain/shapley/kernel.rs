@@ -7,6 +7,7 @@ use super::{Budget, Estimator, Forecast, InteractionIndex, Interactions, least_e
 use crate::explain::explanation::relative_error;
 use crate::explain::{Explanation, Game, Labels, Progress};
 use crate::perturb::{Coalitions, PairSampler, SizeSampling};
+use crate::solve::cubic::cubic_points;
 use crate::solve::paired::PairedRegression;
 use crate::solve::{L1Reg, pairwise, shapley_regression};
 use crate::{Error, Result};
@@ -22,6 +23,10 @@ pub enum Terms {
     Single,
     /// Single players and, by kernel ridge regression, all triples, corrected by an out-of-sample regression. On pairs
     /// of coalitions, terms of order 4 cancel too.
+    ///
+    /// The cost of the ridge grows with the cube of the pairs that it is fitted to, so these are the first `m` with
+    /// `16 m³` multiply-adds at most as many as the evaluations took ([`Game::work`]), 1,024 at most; below 64 only
+    /// single players are fitted.
     #[default]
     Triples,
 }
@@ -169,7 +174,8 @@ impl Estimator for KernelShap {
                 }
             } else {
                 let regression = PairedRegression::new(&sampler)?;
-                let fit = regression.fit(responses.odd.view(), &delta, self.terms == Terms::Triples)?;
+                let points = if self.terms == Terms::Triples { cubic_points(session.work()) } else { 0 };
+                let fit = regression.fit(responses.odd.view(), &delta, points)?;
                 let error = worst(&fit.values, fit.errors.as_ref());
                 forecast(self.budget.forecast(session.evaluations, error));
                 if spent || self.budget.spent(session.evaluations, error, session.elapsed()) {

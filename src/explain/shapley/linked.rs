@@ -67,6 +67,10 @@ impl Game for Linked<'_> {
         self.game.varying()
     }
 
+    fn work(&self) -> f64 {
+        self.game.work()
+    }
+
     fn values(&self, coalitions: &Coalitions) -> Result<Array2<f64>> {
         let mut values = self.game.values(coalitions)?;
         for ((row, output), value) in values.indexed_iter_mut() {

@@ -120,6 +120,11 @@ impl<'a, 'p> Session<'a, 'p> {
         self.started.elapsed().as_secs_f64()
     }
 
+    /// Multiply-adds that the evaluations so far took.
+    pub fn work(&self) -> f64 {
+        self.game.work() * self.evaluations as f64
+    }
+
     /// How many coalitions fit a block.
     pub fn block(&self) -> usize {
         (BLOCK_VALUES / self.game.outputs().max(1)).clamp(1, BLOCK_ROWS)
@@ -230,6 +235,10 @@ impl Game for EveryPlayer<'_> {
 
     fn outputs(&self) -> usize {
         self.0.outputs()
+    }
+
+    fn work(&self) -> f64 {
+        self.0.work()
     }
 
     fn values(&self, coalitions: &Coalitions) -> Result<Array2<f64>> {
