@@ -18,7 +18,7 @@ use whybox::model::{
     Value, ValueId, Window,
 };
 use whybox::perturb::Rows;
-use whybox::plan::Plan;
+use whybox::plan::{Kernel, Plan};
 
 /// Graphs that are tried; `WHYBOX_GRAPHS=300000` tries that many, for whoever has the time.
 const GRAPHS: u64 = 6000;
@@ -152,8 +152,17 @@ impl Making {
                 };
                 let fitting: Vec<ValueId> = (0..self.graph.values.len()).filter(alike).collect();
                 let count = self.draws.pick(1..4);
-                let inputs: Vec<ValueId> =
+                let mut inputs: Vec<ValueId> =
                     (0..count).map(|_| fitting[self.draws.pick(0..fitting.len())]).collect();
+                // Perhaps an earlier one grows, as in a dense block.
+                let earlier = self.graph.nodes.iter().rev().find(|node| {
+                    matches!(node.op, Op::Concat { axis: along } if along == axis) && alike(&node.output)
+                });
+                if let Some(node) = earlier
+                    && self.draws.pick(0..2) == 0
+                {
+                    inputs.splice(0..0, node.inputs.clone());
+                }
                 let mut output = shape;
                 output[axis] = inputs.iter().map(|&o| self.graph.values[o].shape[axis]).sum();
                 if output[axis] < 40 {
@@ -354,4 +363,43 @@ fn random_graphs_keep_their_meaning() {
 fn other_inputs_are_found_out() {
     let found_out = (0..200).filter(|&seed| check(seed, 1.5).is_some_and(|outcome| outcome.is_err())).count();
     assert!(found_out > 150, "only {found_out} of 200 graphs notice another input");
+}
+
+/// A dense block: each layer reads all that came before, side by side. Nothing is copied, and the parts lie in one buffer.
+#[test]
+fn dense_blocks_grow_in_place() {
+    let mut making = Making::new(5);
+    making.graph.values[0].shape = vec![6, 4, 5];
+    let window = Window::square(1);
+    let conv = |making: &mut Making, input: ValueId, channels: usize| {
+        let inputs = making.graph.values[input].shape[0];
+        let weight = making.tensor(&[channels, inputs, 1, 1]);
+        let op = Op::Conv { weight, bias: None, window, groups: 1 };
+        making.append(op, vec![input], vec![channels, 4, 5]);
+        making.graph.values.len() - 1
+    };
+    let mut parts = vec![conv(&mut making, 0, 8)];
+    let mut all = parts[0];
+    for _ in 0..5 {
+        let squeezed = conv(&mut making, all, 12);
+        parts.push(conv(&mut making, squeezed, 4));
+        let channels = 8 + 4 * (parts.len() - 1);
+        making.append(Op::Concat { axis: 0 }, parts.clone(), vec![channels, 4, 5]);
+        all = making.graph.values.len() - 1;
+    }
+    let last = conv(&mut making, all, 3);
+    making.graph.output = last;
+    let sample = making.draws.floats(6 * 20);
+    let expected = interpret(&making.graph, &sample);
+    let model = Model::from_graph("dense", making.graph).expect("sound");
+    let plan = Plan::new(&model).expect("every operator is known");
+    let convolutions = plan.steps.iter().filter(|step| matches!(step.kernel, Kernel::Conv(_))).count();
+    // The output in the order of its axes is the only copy.
+    assert_eq!((convolutions, plan.steps.len()), (12, 13));
+    assert_eq!(plan.buffers.iter().filter(|&&len| len == 28 * 20).count(), 1);
+    let mut stored = vec![0.0; sample.len()];
+    plan.input_layout.store(&sample, &mut stored);
+    let found = run_reference(&plan, &stored, 1);
+    let scale = expected.iter().fold(0.0f64, |scale, x| scale.max(x.abs()));
+    assert!(expected.iter().zip(&found).all(|(e, f)| (e - f64::from(*f)).abs() < 1e-5 * scale));
 }

@@ -5,6 +5,7 @@
 
 pub mod networks;
 mod peak;
+mod tables;
 mod workload;
 
 pub use peak::peak_gflops;

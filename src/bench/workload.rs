@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use image::RgbImage;
-
 use super::networks;
 use crate::device::RunOptions;
 use crate::explain::{ImageExplainer, Lime};
@@ -12,19 +10,15 @@ use crate::perturb::Rows;
 use crate::perturb::picture::Preprocess;
 use crate::{Device, Network, Result, builtin};
 
+/// Does it once with a loaded network, and returns the evaluations of the network that it took.
+type Task = Box<dyn Fn(&Network) -> Result<usize>>;
+
 /// Something that users do, to be timed.
 pub struct Workload {
     /// What is done, for people.
     pub name: String,
     model: Model,
     task: Task,
-}
-
-enum Task {
-    /// This many raw forward passes at a time.
-    Forward(usize),
-    /// An explanation of a photo.
-    Photo(Box<(ImageExplainer, RgbImage)>),
 }
 
 /// How fast a workload ran.
@@ -56,9 +50,22 @@ impl Measurement {
 }
 
 impl Workload {
+    pub(super) fn new(
+        name: String,
+        model: Model,
+        task: impl Fn(&Network) -> Result<usize> + 'static,
+    ) -> Self {
+        Workload { name, model, task: Box::new(task) }
+    }
+
     /// Raw forward passes of `model`, `rows` at a time.
     pub fn forward(model: Model, rows: usize) -> Self {
-        Workload { name: format!("forward passes, {}", model.name()), model, task: Task::Forward(rows) }
+        let len: usize = model.input_shape().iter().product();
+        Self::new(format!("forward passes, {}", model.name()), model, move |network| {
+            let batch: Vec<f32> = (0..rows * len).map(|i| (i % 251) as f32 / 251.0 - 0.5).collect();
+            network.run(&Rows::new(&batch, len)?, &RunOptions::default(), &mut |_, _| Ok(()))?;
+            Ok(rows)
+        })
     }
 
     /// LIME on the built-in photo: SLIC with about 70 segments, probabilities of the top class.
@@ -72,15 +79,15 @@ impl Workload {
             run,
             ..ImageExplainer::default()
         };
-        Ok(Workload {
-            name: format!("LIME, photo, {samples} samples, {}", model.name()),
-            model: model.probabilities()?,
-            task: Task::Photo(Box::new((explainer, builtin::photo()?))),
-        })
+        let name = format!("LIME, photo, {samples} samples, {}", model.name());
+        let photo = builtin::photo()?;
+        Ok(Self::new(name, model.probabilities()?, move |network| {
+            Ok(explainer.explain(network, photo.clone(), &mut |_| {})?.explanation.evaluations)
+        }))
     }
 
-    /// What `whybox bench` runs: the networks of the field at 224 × 224, the built-in one, and an MLP. `samples` is for the
-    /// large networks.
+    /// What `whybox bench` runs: the networks of the field at 224 × 224, the built-in one, an MLP, and the built-in table.
+    /// `samples` is for photos.
     ///
     /// # Errors
     /// None but for a defect: all of it is built in.
@@ -95,6 +102,9 @@ impl Workload {
             photo(networks::mobilenet_v2()?, imagenet)?,
             Self::forward(networks::resnet18()?, 64),
             Self::forward(networks::mlp()?, 65_536),
+            Self::kernel_shap_table(2048, 100, run.clone())?,
+            Self::exact_table(100, run.clone())?,
+            Self::lime_table(5000, run.clone())?,
         ])
     }
 
@@ -104,11 +114,11 @@ impl Workload {
     /// Those of [`Device::load`] and of the explanation.
     pub fn measure(&self, device: &Device, seconds: f64) -> Result<Measurement> {
         let network = device.load(&self.model)?;
-        let mut evaluations = self.run(&network)?;
+        let mut evaluations = (self.task)(&network)?;
         let (begin, mut times) = (Instant::now(), Vec::new());
         while times.len() < 3 || begin.elapsed().as_secs_f64() < seconds {
             let start = Instant::now();
-            evaluations = self.run(&network)?;
+            evaluations = (self.task)(&network)?;
             times.push(start.elapsed().as_secs_f64());
         }
         times.sort_by(f64::total_cmp);
@@ -119,21 +129,5 @@ impl Workload {
             macs: network.plan().macs(),
             runs: times.len(),
         })
-    }
-
-    /// Does it once, and returns the number of evaluations.
-    fn run(&self, network: &Network) -> Result<usize> {
-        match &self.task {
-            Task::Forward(rows) => {
-                let len: usize = self.model.input_shape().iter().product();
-                let batch: Vec<f32> = (0..rows * len).map(|i| (i % 251) as f32 / 251.0 - 0.5).collect();
-                network.run(&Rows::new(&batch, len)?, &RunOptions::default(), &mut |_, _| Ok(()))?;
-                Ok(*rows)
-            }
-            Task::Photo(task) => {
-                let (explainer, photo) = task.as_ref();
-                Ok(explainer.explain(network, photo.clone(), &mut |_| {})?.explanation.evaluations)
-            }
-        }
     }
 }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
-use whybox::Result;
 use whybox::bench::{Measurement, Workload, peak_gflops};
 use whybox::model::Model;
 use whybox::perturb::picture::{PictureShape, Preprocess};
+use whybox::{Error, Result};
 
 use crate::input::RunArgs;
 use crate::output::say;
@@ -17,6 +17,7 @@ use crate::output::say;
 Examples:
   whybox bench
   whybox bench --device cpu --samples 200 --json
+  whybox bench --only table
   whybox bench --model net.onnx --preprocess imagenet
 
 The peak is what this device reaches on large matrix products. Work is counted as plain convolutions do it, so fast
@@ -25,6 +26,9 @@ pub struct BenchArgs {
     /// Time this network alone, instead of the standard ones
     #[arg(long, value_name = "M.onnx")]
     model: Option<PathBuf>,
+    /// Only the workloads with this in their names, such as table, LIME or resnet18
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// How the network wants its pictures
     #[arg(long, value_name = "NAME[,PART=…]", requires = "model")]
     preprocess: Option<Preprocess>,
@@ -43,10 +47,22 @@ pub struct BenchArgs {
 
 pub fn run(args: &BenchArgs) -> Result<()> {
     let device = args.run.device()?;
-    let workloads = match &args.model {
+    let mut workloads = match &args.model {
         None => Workload::standard(args.samples, &args.run.options())?,
         Some(path) => args.own(Model::from_onnx(path)?)?,
     };
+    if let Some(text) = &args.only {
+        let wanted = text.to_lowercase();
+        let names: Vec<String> = workloads.iter().map(|workload| workload.name.clone()).collect();
+        workloads.retain(|workload| workload.name.to_lowercase().contains(&wanted));
+        if workloads.is_empty() {
+            return Err(Error::parameter(
+                "no workload has this in its name",
+                format!("--only {text}"),
+                format!("choose from: {}", names.join("; ")),
+            ));
+        }
+    }
     let peak = peak_gflops(&device, args.seconds.min(1.0))?;
     if !args.json {
         let text = format!("{}: {peak:.0} GFLOP/s on matrix products\n\n{}\n", device.name(), heading());
@@ -108,7 +124,7 @@ fn heading() -> String {
 
 fn line(result: &Measurement, peak: f64) -> String {
     format!(
-        "{:<44} {:>10.4} {:>10.3} {:>12.0} {:>9.1} {:>6.0}%",
+        "{:<44} {:>10.5} {:>10.3} {:>12.0} {:>9.1} {:>6.0}%",
         result.workload,
         result.seconds,
         1.0 / result.seconds,

@@ -1,4 +1,4 @@
-//! Values side by side: parts of one matrix where their makers can write in place.
+//! Values side by side: parts of one matrix where their makers can write in place, and where earlier ones left them.
 
 use super::layout::position;
 use super::{Lowering, Matrix, Stored};
@@ -21,7 +21,13 @@ impl Lowering<'_> {
         let mut offset = 0;
         // What reads the whole must come after the last part is written, and that need not be the last input.
         let mut last = None;
-        for input in &inputs {
+        let grown = self.grown(&inputs, axis, rows, inner);
+        if let Some((whole, parts)) = grown {
+            self.matrices[whole].part_of = Some((output.matrix, 0));
+            last = self.matrices[whole].writer;
+            offset = inputs[..parts].iter().map(|input| input.shape[axis] * inner).sum();
+        }
+        for input in &inputs[grown.map_or(0, |(_, parts)| parts)..] {
             let channels = input.shape[axis] * inner;
             let part = &self.matrices[input.matrix];
             let movable = part.part_of.is_none()
@@ -50,5 +56,28 @@ impl Lowering<'_> {
         }
         self.matrices[output.matrix].writer = last;
         output
+    }
+
+    /// The matrix that the first inputs already are the parts of, side by side in this order, and how many they are: a
+    /// dense block's features grow by one piece a layer, and stay where they lie.
+    fn grown(&self, inputs: &[Stored], axis: usize, rows: usize, inner: usize) -> Option<(usize, usize)> {
+        let (whole, _) = self.root(inputs.first()?.matrix);
+        let free = &self.matrices[whole];
+        if free.pinned || free.writer.is_none() || free.rows != rows {
+            return None;
+        }
+        let mut offset = 0;
+        for (at, input) in inputs.iter().enumerate() {
+            let (part, channels) = (&self.matrices[input.matrix], input.shape[axis] * inner);
+            let fits = part.rows == rows && part.channels == channels && !part.pinned;
+            if !fits || self.root(input.matrix) != (whole, offset) {
+                return None;
+            }
+            offset += channels;
+            if offset == free.channels {
+                return Some((whole, at + 1));
+            }
+        }
+        None
     }
 }
