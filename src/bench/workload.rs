@@ -24,7 +24,7 @@ enum Task {
     /// This many raw forward passes at a time.
     Forward(usize),
     /// An explanation of a photo.
-    Photo(Box<(ImageExplainer, RgbImage)>),
+    Photo(Box<(ImageExplainer, Lime, RgbImage)>),
 }
 
 /// How fast a workload ran.
@@ -66,16 +66,11 @@ impl Workload {
     /// # Errors
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the network answers with a map.
     pub fn lime_photo(model: Model, preprocess: Preprocess, samples: usize, run: RunOptions) -> Result<Self> {
-        let explainer = ImageExplainer {
-            lime: Lime { samples, ..Lime::default() },
-            preprocess,
-            run,
-            ..ImageExplainer::default()
-        };
+        let explainer = ImageExplainer { preprocess, run, ..ImageExplainer::default() };
         Ok(Workload {
             name: format!("LIME, photo, {samples} samples, {}", model.name()),
             model: model.probabilities()?,
-            task: Task::Photo(Box::new((explainer, builtin::photo()?))),
+            task: Task::Photo(Box::new((explainer, Lime { samples, ..Lime::default() }, builtin::photo()?))),
         })
     }
 
@@ -131,8 +126,8 @@ impl Workload {
                 Ok(*rows)
             }
             Task::Photo(task) => {
-                let (explainer, photo) = task.as_ref();
-                Ok(explainer.explain(network, photo.clone(), &mut |_| {})?.explanation.evaluations)
+                let (explainer, lime, photo) = task.as_ref();
+                Ok(explainer.explain(network, photo.clone(), lime, &mut |_| {})?.explanation.evaluations)
             }
         }
     }
