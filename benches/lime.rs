@@ -19,18 +19,18 @@ fn lime(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("lime/{}", model.name()));
         group.throughput(Throughput::Elements(samples as u64)).sample_size(10);
         let explainer = ImageExplainer {
-            lime: Lime { samples, ..Lime::default() },
             segmentation: "slic:n=70".parse().expect("a segmentation"),
             preprocess,
             ..ImageExplainer::default()
         };
+        let lime = Lime { samples, ..Lime::default() };
         for device in common::devices() {
             let model = model.clone().probabilities().expect("one number a class");
             let network = device.load(&model).expect("the network loads");
             group.bench_function(if device.is_gpu() { "gpu" } else { "cpu" }, |bencher| {
                 bencher.iter(|| {
                     let photo = builtin::photo().expect("built in");
-                    explainer.explain(&network, photo, &mut |_| {}).expect("the photo is explained")
+                    explainer.explain(&network, photo, &lime, &mut |_| {}).expect("the photo is explained")
                 });
             });
         }

@@ -27,13 +27,10 @@ fn main() -> Result<()> {
     let network = device.load(&model.probabilities()?)?;
     println!("{} on {}: loaded in {:.3} s", network.name(), device.name(), start.elapsed().as_secs_f64());
 
-    let explainer = ImageExplainer {
-        lime: Lime { samples: 2000, labels: Labels::Top(2), ..Lime::default() },
-        segmentation: "slic:n=60".parse()?,
-        preprocess,
-        ..ImageExplainer::default()
-    };
-    let result = explainer.explain(&network, photo, &mut |_| {})?;
+    let explainer =
+        ImageExplainer { segmentation: "slic:n=60".parse()?, preprocess, ..ImageExplainer::default() };
+    let lime = Lime { samples: 2000, labels: Labels::Top(2), ..Lime::default() };
+    let result = explainer.explain(&network, photo, &lime, &mut |_| {})?;
     for (stage, seconds) in &result.explanation.seconds {
         println!("{stage:>10}  {seconds:.3} s");
     }

@@ -48,7 +48,7 @@ fn main() -> Result<()> {
                 let lime = Lime { samples, seed, labels: Labels::All, ..Lime::default() };
                 match kind {
                     "check" => check(&explainer, lime, &asked, &photo)?,
-                    _ => explain(&ImageExplainer { lime, ..explainer.clone() }, &asked, &photo)?,
+                    _ => explain(&explainer, &lime, &asked, &photo)?,
                 }
             }
             None => continue,
@@ -63,10 +63,15 @@ fn number(word: Option<&str>) -> Result<f64> {
     parsed.ok_or_else(|| Error::parameter(format!("{word:?} is no number"), "command", "send a number"))
 }
 
-fn explain(explainer: &ImageExplainer, network: &Network, photo: &image::RgbImage) -> Result<Value> {
+fn explain(
+    explainer: &ImageExplainer,
+    lime: &Lime,
+    network: &Network,
+    photo: &image::RgbImage,
+) -> Result<Value> {
     let photo = photo.clone();
     let start = Instant::now();
-    let result = explainer.explain(network, photo, &mut |_| {})?;
+    let result = explainer.explain(network, photo, lime, &mut |_| {})?;
     let seconds = start.elapsed().as_secs_f64();
     let attribution = &result.explanation.attributions[0];
     Ok(json!({
@@ -87,8 +92,7 @@ fn check(
     photo: &image::RgbImage,
 ) -> Result<Value> {
     let lime = Lime { sampling: Sampling::Independent, control: Control::None, ..lime };
-    let explainer = ImageExplainer { lime: lime.clone(), ..explainer.clone() };
-    let mut answer = explain(&explainer, network, photo)?;
+    let mut answer = explain(explainer, &lime, network, photo)?;
     let players = answer["values"].as_array().map_or(0, Vec::len);
     let coalitions = lime_coalitions(players, lime.samples, lime.seed, lime.sampling)?;
     let mask = |row| (0..players).map(|at| if coalitions.contains(row, at) { '1' } else { '0' }).collect();

@@ -63,6 +63,9 @@ pub enum Error {
     /// A file could not be read or written.
     #[error("{0}")]
     Io(Detail),
+    /// Somebody asked to stop.
+    #[error("{0}")]
+    Interrupted(Detail),
 }
 
 /// A `Result` whose error is [`Error`].
@@ -100,4 +103,5 @@ constructors! {
     device => Device, "Makes an [`Error::Device`]: what, where, what to do.";
     numeric => Numeric, "Makes an [`Error::Numeric`]: what, where, what to do.";
     io => Io, "Makes an [`Error::Io`]: what, where, what to do.";
+    interrupted => Interrupted, "Makes an [`Error::Interrupted`]: what, where, what to do.";
 }

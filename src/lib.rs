@@ -17,12 +17,12 @@
 //!
 //! let network = Device::cpu().load(&builtin::network()?.probabilities()?)?;
 //! let explainer = ImageExplainer {
-//!     lime: Lime { samples: 200, ..Lime::default() },
 //!     segmentation: "slic:n=40".parse()?,
 //!     preprocess: builtin::preprocess(),
 //!     ..ImageExplainer::default()
 //! };
-//! let result = explainer.explain(&network, builtin::photo()?, &mut |_| {})?;
+//! let lime = Lime { samples: 200, ..Lime::default() };
+//! let result = explainer.explain(&network, builtin::photo()?, &lime, &mut |_| {})?;
 //! let top = &result.explanation.attributions[0];
 //! assert_eq!(builtin::classes()[top.output], "cat");
 //! assert_eq!(top.values.len(), result.segments);

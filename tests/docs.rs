@@ -1,7 +1,7 @@
 //! README and guide: every command runs, every link leads somewhere, every chapter's Rust is compiled.
 //!
 //! Commands are the lines of `sh` blocks that begin with `whybox`. A comment `<!-- not run: why -->` before a block takes it
-//! out; so does a word of [`AWAITED`]. What is not run is printed by name.
+//! out. What is not run is printed by name.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,23 +10,6 @@ use std::process::Command;
 
 use image::{DynamicImage, GrayImage, Luma};
 use npyz::WriterBuilder;
-
-/// Commands that hold one of these are documented ahead of the program. Remove a line with the change that brings it.
-const AWAITED: [&str; 10] = [
-    "--method shap",
-    "--method permutation",
-    "--method exact",
-    "--background",
-    "--groups",
-    "--link",
-    "--tolerance",
-    "--stability",
-    "all/explanation.json",
-    "cat.jpg dog.jpg",
-];
-
-/// Pages that are linked ahead of their being written. Remove with the change that brings them.
-const AWAITED_PAGES: [&str; 1] = ["docs/benchmarks.md"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -166,8 +149,7 @@ fn run_page(page: &Path) -> (Vec<String>, BTreeSet<String>) {
             other => panic!("{}: blocks of language {other:?} are neither run nor listed", name(page)),
         }
         for command in commands {
-            let awaited = AWAITED.iter().find(|awaited| command.contains(*awaited));
-            if let Some(why) = block.not_run.as_deref().or(awaited.copied()) {
+            if let Some(why) = block.not_run.as_deref() {
                 left.insert(format!("{command} ({why})"));
                 continue;
             }
@@ -254,9 +236,6 @@ fn broken(page: &Path, text: &str) -> Vec<String> {
             "" => page.to_owned(),
             path => page.parent().expect("a folder").join(path),
         };
-        if AWAITED_PAGES.iter().any(|awaited| target == root().join(awaited)) {
-            continue;
-        }
         let sound = target.exists()
             && (anchor.is_empty()
                 || fs::read_to_string(&target).is_ok_and(|text| anchors(&text).iter().any(|a| a == anchor)));

@@ -242,12 +242,9 @@ fn the_map_sits_on_the_object() {
     for Case { photo, class, object } in CASES {
         let start = Instant::now();
         let picture = open_photo(&photos.join(photo).with_extension("png")).unwrap();
-        let explainer = ImageExplainer {
-            lime: Lime { samples: SAMPLES, ..Lime::default() },
-            segmentation: SEGMENTS.parse().unwrap(),
-            ..explainer()
-        };
-        let found = explainer.explain(&network, picture, &mut |_| {}).unwrap();
+        let explainer = ImageExplainer { segmentation: SEGMENTS.parse().unwrap(), ..explainer() };
+        let lime = Lime { samples: SAMPLES, ..Lime::default() };
+        let found = explainer.explain(&network, picture, &lime, &mut |_| {}).unwrap();
         let attribution = &found.explanation.attributions[0];
         assert_eq!(attribution.output, class, "{photo}");
         let overlaps = overlaps(&found, object);

@@ -23,9 +23,11 @@ fn report(width: u32, height: u32, segments: usize, names: &[&str]) -> ImageRepo
         scale: Scale::Probability,
         weights: (1..=segments).map(weight).collect(),
         standard_errors: Some(vec![0.01; segments]),
+        intervals: Some((1..=segments).map(|i| (weight(i) - 0.0196, weight(i) + 0.0196)).collect()),
         intercept: 0.08,
         local_prediction: 0.6,
         r_squared: Some(0.8342),
+        stability: None,
     };
     ImageReport {
         photo,
@@ -34,6 +36,7 @@ fn report(width: u32, height: u32, segments: usize, names: &[&str]) -> ImageRepo
         prediction: vec![(names[0].to_string(), 0.6234), ("other".into(), 0.0002)],
         prediction_scale: Scale::Probability,
         method: "LIME".into(),
+        surrogate: true,
         network: "net.onnx".into(),
         device: "a device".into(),
         evaluations: 1000,
@@ -191,6 +194,7 @@ fn the_page_refers_to_nothing_outside_and_escapes_names() {
 fn the_page_gives_exact_weights_with_their_interval() {
     let mut report = report(40, 40, 2, &["cat"]);
     report.classes[0].weights = vec![0.123456789, -0.05];
+    report.classes[0].intervals = Some(vec![(0.103856789, 0.143056789), (-0.0696, -0.0304)]);
     let html = report.html().unwrap();
     assert!(html.contains("Segment 0: +0.123457 ± 0.0100000 (95 % interval +0.103857 to +0.143057)"));
     assert!(html.contains("−0.050"));

@@ -437,14 +437,14 @@ fn photographs_share_at_both_resolutions() {
     for masks in [MaskResolution::Network, MaskResolution::Photo] {
         let explain = |sharing| {
             let explainer = ImageExplainer {
-                lime: Lime { samples: 120, ..Lime::default() },
                 segmentation: "slic:n=30".parse().unwrap(),
                 preprocess: builtin::preprocess(),
                 masks,
                 run: RunOptions { sharing, ..RunOptions::default() },
                 ..ImageExplainer::default()
             };
-            explainer.explain(&network, builtin::photo().unwrap(), &mut |_| {}).unwrap()
+            let lime = Lime { samples: 120, ..Lime::default() };
+            explainer.explain(&network, builtin::photo().unwrap(), &lime, &mut |_| {}).unwrap()
         };
         let (shared, dense) = (explain(Sharing::First(4)), explain(Sharing::Off));
         assert_eq!(shared.sharing.map(|report| report.steps), Some(4), "{masks:?}");

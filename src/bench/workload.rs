@@ -73,16 +73,12 @@ impl Workload {
     /// # Errors
     /// [`Error::Unsupported`](crate::Error::Unsupported) if the network answers with a map.
     pub fn lime_photo(model: Model, preprocess: Preprocess, samples: usize, run: RunOptions) -> Result<Self> {
-        let explainer = ImageExplainer {
-            lime: Lime { samples, ..Lime::default() },
-            preprocess,
-            run,
-            ..ImageExplainer::default()
-        };
+        let explainer = ImageExplainer { preprocess, run, ..ImageExplainer::default() };
+        let lime = Lime { samples, ..Lime::default() };
         let name = format!("LIME, photo, {samples} samples, {}", model.name());
         let photo = builtin::photo()?;
         Ok(Self::new(name, model.probabilities()?, move |network| {
-            Ok(explainer.explain(network, photo.clone(), &mut |_| {})?.explanation.evaluations)
+            Ok(explainer.explain(network, photo.clone(), &lime, &mut |_| {})?.explanation.evaluations)
         }))
     }
 

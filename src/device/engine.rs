@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::StepProfile;
+use super::cancel::Cancel;
 use super::means::{MeanSink, Means, MeansForm, MeansReport};
 use crate::Result;
 use crate::perturb::Expander;
@@ -31,6 +32,8 @@ pub struct RunOptions {
     /// Whether early layers are shared between coalitions that agree locally. A forced first layer shares nothing
     /// unless this is [`Sharing::First`].
     pub sharing: Sharing,
+    /// Ends the run between two chunks when somebody asks for it.
+    pub cancel: Cancel,
 }
 
 /// What happened in a run.

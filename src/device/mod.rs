@@ -1,5 +1,6 @@
 //! Devices and the networks loaded on them.
 
+mod cancel;
 pub mod cpu;
 mod engine;
 pub mod gpu;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
+pub use cancel::Cancel;
 pub(crate) use engine::Engine;
 pub use engine::{RunOptions, RunReport, Sink};
 pub use means::{MeanSink, Means, MeansForm, MeansReport};
@@ -139,7 +141,8 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::Parameter`] if the perturbation does not fit the input, [`Error::Limits`] if one sample
-    /// exceeds the memory cap, [`Error::Device`] if the device fails, and whatever `sink` returns.
+    /// exceeds the memory cap, [`Error::Device`] if the device fails, [`Error::Interrupted`] if the options' switch ends the
+    /// run, and whatever `sink` returns.
     pub fn run(
         &self,
         perturbation: &dyn Perturbation,
@@ -147,7 +150,11 @@ impl Network {
         sink: &mut Sink<'_>,
     ) -> Result<RunReport> {
         let expander = perturbation.bind(&self.plan.input_layout)?;
-        self.engine.run(expander.as_ref(), perturbation.rows(), options, sink)
+        options.cancel.check()?;
+        self.engine.run(expander.as_ref(), perturbation.rows(), options, &mut |rows, values| {
+            options.cancel.check()?;
+            sink(rows, values)
+        })
     }
 
     /// Samples that go through the network at once in a run of `rows` samples under the options' memory cap. (A GPU that
@@ -192,7 +199,11 @@ impl Network {
     ) -> Result<MeansReport> {
         let expander = perturbation.bind(&self.plan.input_layout)?;
         means.check(perturbation.rows(), self.outputs())?;
-        self.engine.means(expander.as_ref(), perturbation.rows(), means, options, sink)
+        options.cancel.check()?;
+        self.engine.means(expander.as_ref(), perturbation.rows(), means, options, &mut |groups, values| {
+            options.cancel.check()?;
+            sink(groups, values)
+        })
     }
 
     /// Evaluates every row of a perturbation and gives what each step of the [plan](Network::plan) cost, in its order.

@@ -53,8 +53,8 @@ impl Labels {
         }
     }
 
-    /// The outputs that are explained, each once.
-    pub(super) fn choose(&self, prediction: &[f64]) -> Vec<usize> {
+    /// The outputs that are explained for an instance with this prediction, each once.
+    pub fn choose(&self, prediction: &[f64]) -> Vec<usize> {
         match self {
             Labels::Top(k) => top(prediction, *k),
             Labels::All => (0..prediction.len()).collect(),

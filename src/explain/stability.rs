@@ -62,10 +62,26 @@ impl Stability {
         top: usize,
         width_factors: &[f64],
     ) -> Result<Self> {
+        // There is at least one explained output, or LIME would have refused.
+        Ok(Self::of_outputs(lime, game, repeats, top, width_factors)?.swap_remove(0))
+    }
+
+    /// As [`Stability::of`], for each output that `lime` explains: the same evaluations serve all.
+    ///
+    /// # Errors
+    /// Those of [`Stability::of`].
+    pub fn of_outputs(
+        lime: &Lime,
+        game: &dyn Game,
+        repeats: usize,
+        top: usize,
+        width_factors: &[f64],
+    ) -> Result<Vec<Self>> {
         check(repeats, top)?;
         let top = top.min(game.players());
         let mut runs: Vec<Explanation> = Vec::with_capacity(repeats);
-        let mut sums = vec![0.0; width_factors.len()];
+        // Of each width, the sum of the fits of each output over the runs.
+        let mut sums: Vec<Vec<f64>> = vec![Vec::new(); width_factors.len()];
         for repeat in 0..repeats {
             let lime = Lime { seed: lime.seed.wrapping_add(repeat as u64), ..lime.clone() };
             let replay = Replay { game, answers: RefCell::default(), next: RefCell::new(0) };
@@ -73,12 +89,17 @@ impl Stability {
             for (sum, factor) in sums.iter_mut().zip(width_factors) {
                 *replay.next.borrow_mut() = 0;
                 let wider = Lime { kernel_width: lime.kernel_width * factor, ..lime.clone() };
-                *sum += wider.explain(&replay, &mut |_| {})?.attributions[0].score;
+                let fits = wider.explain(&replay, &mut |_| {})?.attributions;
+                sum.resize(fits.len(), 0.0);
+                sum.iter_mut().zip(&fits).for_each(|(sum, fit)| *sum += fit.score);
             }
         }
-        let widths = width_factors.iter().map(|factor| factor * lime.kernel_width);
-        let scores = widths.zip(sums).map(|(width, sum)| (width, sum / repeats as f64)).collect();
-        Ok(Self::from_runs(&runs, top, scores))
+        let stability = |k: usize| {
+            let widths = width_factors.iter().map(|factor| factor * lime.kernel_width);
+            let scores = widths.zip(&sums).map(|(width, sum)| (width, sum[k] / repeats as f64)).collect();
+            Self::from_runs(&runs, k, top, scores)
+        };
+        Ok((0..runs[0].attributions.len()).map(stability).collect())
     }
 
     /// The same for LIME on a row of a table, for one of its outputs.
@@ -125,12 +146,13 @@ impl Stability {
         }
         let widths = width_factors.iter().map(|factor| factor * width);
         let scores = widths.zip(sums).map(|(width, sum)| (width, sum / repeats as f64)).collect();
-        Ok(Self::from_runs(&runs, top.min(features), scores))
+        Ok(Self::from_runs(&runs, 0, top.min(features), scores))
     }
 
-    fn from_runs(runs: &[Explanation], top: usize, scores: Vec<(f64, f64)>) -> Self {
+    /// Of the explained output at place `k`.
+    fn from_runs(runs: &[Explanation], k: usize, top: usize, scores: Vec<(f64, f64)>) -> Self {
         let players = runs[0].players;
-        let values = |run: usize| &runs[run].attributions[0].values;
+        let values = |run: usize| &runs[run].attributions[k].values;
         let count = runs.len() as f64;
         let mean: Vec<f64> =
             (0..players).map(|p| (0..runs.len()).map(|run| values(run)[p]).sum::<f64>() / count).collect();
@@ -151,11 +173,11 @@ impl Stability {
             tops[a].iter().filter(|player| tops[b].contains(player)).count() as f64 / top as f64
         };
         Stability {
-            output: runs[0].attributions[0].output,
+            output: runs[0].attributions[k].output,
             repeats: runs.len(),
             top,
             variables_index: pairs.iter().map(common).sum::<f64>() / pairs.len() as f64,
-            coefficients_index: coefficients_index(runs, &tops, &pairs),
+            coefficients_index: coefficients_index(runs, k, &tops, &pairs),
             spread: spread.collect(),
             mean,
             scores,
@@ -174,11 +196,11 @@ fn check(repeats: usize, top: usize) -> Result<()> {
     Ok(())
 }
 
-fn coefficients_index(runs: &[Explanation], tops: &[Vec<usize>], pairs: &[(usize, usize)]) -> f64 {
+fn coefficients_index(runs: &[Explanation], k: usize, tops: &[Vec<usize>], pairs: &[(usize, usize)]) -> f64 {
     /// Half the width of a 95 % interval, in standard errors.
     const HALF_WIDTH: f64 = 1.959_964;
     let interval = |run: usize, player: usize| {
-        let attribution = &runs[run].attributions[0];
+        let attribution = &runs[run].attributions[k];
         let error = attribution.standard_errors.as_ref().map_or(f64::NAN, |errors| errors[player]);
         (attribution.values[player] - HALF_WIDTH * error, attribution.values[player] + HALF_WIDTH * error)
     };

@@ -8,16 +8,8 @@ use std::sync::OnceLock;
 
 use palette::{FromColor, Oklch, Srgb};
 
-/// Text, and lines that matter.
+/// Lines on a photo.
 pub(super) const INK: &str = "#1c2128";
-/// Text of second rank.
-pub(super) const MUTED: &str = "#5d6875";
-/// Rules and axes.
-pub(super) const RULE: &str = "#d5dbe1";
-/// Bars that have no sign.
-pub(super) const BAR: &str = "#8996a5";
-/// Warnings.
-pub(super) const WARNING: &str = "#8a5a00";
 
 /// OKLab lightness of both ends of the scale.
 const LIGHTNESS: f32 = 0.585;
@@ -42,6 +34,22 @@ pub(super) fn end(positive: bool) -> [u8; 3] {
 /// Red, green, blue and opacity, 0..=255, of `t` = weight / largest |weight|, clamped to -1..=1.
 pub(super) fn diverging(t: f64) -> [u8; 4] {
     let [r, g, b] = end(t > 0.0);
+    [r, g, b, (opacity(t) * 255.0).round() as u8]
+}
+
+/// The hue of an amount without a sign, as lightness, chroma and degrees.
+const AMOUNT: [f32; 3] = [0.45, 0.19, 305.0];
+
+/// The colour of an amount at full strength.
+pub(super) fn amount_end() -> [u8; 3] {
+    let [lightness, chroma, hue] = AMOUNT;
+    let colour = Srgb::from_color(Oklch::new(lightness, chroma, hue));
+    colour.into_format::<u8>().into()
+}
+
+/// Red, green, blue and opacity, 0..=255, of `t` = amount / largest amount.
+pub(super) fn amount(t: f64) -> [u8; 4] {
+    let [r, g, b] = amount_end();
     [r, g, b, (opacity(t) * 255.0).round() as u8]
 }
 

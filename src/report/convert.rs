@@ -27,9 +27,11 @@ impl ImageReport {
                 scale,
                 weights: attribution.values.clone(),
                 standard_errors: attribution.standard_errors.clone(),
+                intervals: attribution.intervals(0.95),
                 intercept: attribution.base_value,
                 local_prediction: attribution.local_prediction,
                 r_squared: attribution.score.is_finite().then_some(attribution.score),
+                stability: None,
             })
             .collect();
         let evaluating: f64 = explanation
@@ -49,6 +51,7 @@ impl ImageReport {
             prediction: prediction.collect(),
             prediction_scale: scale,
             method: explanation.method.to_owned(),
+            surrogate: explanation.method == "LIME",
             network: network.to_owned(),
             device,
             evaluations: explanation.evaluations as u64,

@@ -6,11 +6,13 @@
 
 use maud::{Markup, html};
 
-use super::colour::{self, INK, MUTED, RULE};
+use super::colour;
 use super::fonts::{self, Weight, ellipsize, wrap};
 use super::image_report::{ExplainedClass, ImageReport, Scale};
 use super::number::{Rounding, count, counted, output, r_squared};
-use super::overlay::{Drawing, TOP, badge, number};
+use super::overlay::{Drawing, badge, number};
+use super::plot::theme::Theme;
+use super::{FigureOptions, View};
 use crate::Result;
 
 const MARGIN: f64 = 40.0;
@@ -66,23 +68,33 @@ impl Layout {
 }
 
 /// Draws the explanation of `class`, one of the report's, as SVG text.
+///
+/// # Errors
+/// [`Error::Parameter`](crate::Error::Parameter) for a view that the explanation has nothing for;
+/// [`Error::Limits`](crate::Error::Limits) if a layer cannot be encoded.
 pub(super) fn figure(
     report: &ImageReport,
     class: &ExplainedClass,
     drawing: &Drawing,
     warnings: &[String],
+    options: &FigureOptions,
 ) -> Result<String> {
     let layout = Layout::new(drawing);
-    let saliency = drawing.saliency(class)?;
-    let (header, top) = header(report, class, &layout);
+    let (view, theme) = (options.view, options.theme.theme());
+    let paper = theme.paper_rgb();
+    let outside = if let View::Top(_) = view { [paper[0], paper[1], paper[2], 255] } else { [0; 4] };
+    let layer = drawing.layer(&view.colours(class, view.largest(class)?, paper), outside)?;
+    // A cut-out shows the photo's own colours, a map lies on grey.
+    let quiet = if let View::Top(_) = view { None } else { Some("url(#quiet)") };
+    let (header, top) = header(report, class, &layout, theme);
     let (places, bottom) = layout.panels(top + 22.0);
     let [left, right] = layout.columns;
     let text = bottom + 40.0;
-    let (prediction, low) = prediction(report, class, left, text, layout.column);
-    let (scale, list) = colour_scale(class, right, text, layout.column);
-    let (strongest, lower) = strongest(class, right, list + 36.0, layout.column);
-    let (fit, low) = fit(class, left, low + 24.0, layout.column);
-    let (footer, end) = footer(report, class, &layout, low.max(lower) + 22.0, warnings);
+    let (prediction, low) = prediction(report, class, (left, text), layout.column, theme);
+    let (scale, list) = colour_scale(class, view, (right, text), layout.column, theme);
+    let (strongest, lower) = strongest(class, view, (right, list + 36.0), layout.column, theme);
+    let (fit, low) = fit(report, class, (left, low + 24.0), layout.column, theme);
+    let (footer, end) = footer(report, class, &layout, low.max(lower) + 22.0, warnings, theme);
 
     let (w, h) = (layout.content + 2.0 * MARGIN, end + 28.0);
     let (panel_w, panel_h) = layout.panel;
@@ -92,7 +104,7 @@ pub(super) fn figure(
     let title = format!("Why {}? {} of {}", class.name, report.method, report.network);
     let captions = [
         format!("Photo · {} × {} px", report.photo.width(), report.photo.height()),
-        format!("Saliency map · {}", counted(report.segments.count as u64, "segment")),
+        caption(report, class, view),
     ];
     let markup = html! {
         svg xmlns="http://www.w3.org/2000/svg" width=(number(w)) height=(number(h))
@@ -103,27 +115,42 @@ pub(super) fn figure(
                 image id="photo" width=(size.0) height=(size.1) href=(drawing.photo)
                     preserveAspectRatio="none" {}
                 (quiet_filter())
-                (gradient())
+                (gradient(view))
             }
-            rect width="100%" height="100%" fill="#ffffff" {}
+            rect width="100%" height="100%" fill=(theme.paper) {}
             (header)
             @for (caption, (x, y)) in captions.iter().zip(places) {
-                text x=(number(x)) y=(number(y - 9.0)) font-size="12" fill=(MUTED) { (caption) }
+                text x=(number(x)) y=(number(y - 9.0)) font-size="12" fill=(theme.muted) { (caption) }
             }
             (panel(places[0], layout.panel, size, &html! { use href="#photo" {} }))
             (panel(places[1], layout.panel, size, &html! {
-                use href="#photo" filter="url(#quiet)" {}
-                image width=(size.0) height=(size.1) href=(saliency) preserveAspectRatio="none" {}
-                (drawing.marks(class, &class.strongest(TOP), unit))
+                use href="#photo" filter=[quiet] {}
+                image width=(size.0) height=(size.1) href=(layer) preserveAspectRatio="none" {}
+                (drawing.marks(class, &view.segments(class), unit))
             }))
             @for (x, y) in places {
                 rect x=(number(x)) y=(number(y)) width=(number(panel_w)) height=(number(panel_h))
-                    fill="none" stroke="#000000" stroke-opacity="0.18" {}
+                    fill="none" stroke=(theme.ink) stroke-opacity="0.18" {}
             }
             (prediction) (fit) (scale) (strongest) (footer)
         }
     };
     Ok(markup.into_string())
+}
+
+/// What the second panel shows.
+fn caption(report: &ImageReport, class: &ExplainedClass, view: View) -> String {
+    let segments = counted(report.segments.count as u64, "segment");
+    match view {
+        View::Overlay | View::Classes => format!("Saliency map · {segments}"),
+        View::Positive => "Saliency map · what speaks for it".into(),
+        View::Negative => "Saliency map · what speaks against it".into(),
+        View::Top(_) => match view.segments(class).len() {
+            1 => "The segment that speaks most for it".into(),
+            n => format!("The {n} segments that speak most for it"),
+        },
+        View::Errors => format!("Standard errors · {segments}"),
+    }
 }
 
 /// A grey, lightened photo, on which only the map has colour.
@@ -136,17 +163,22 @@ pub(super) fn quiet_filter() -> Markup {
     }
 }
 
-fn gradient() -> Markup {
-    let stop = |offset: &str, positive: bool, t: f64| {
+/// The colours of a view's scale, from left to right.
+pub(super) fn gradient(view: View) -> Markup {
+    let stop = |offset: &str, colour: [u8; 3], t: f64| {
         html! {
-            stop offset=(offset) stop-color=(colour::hex(colour::end(positive)))
-                stop-opacity=(number(colour::opacity(t))) {}
+            stop offset=(offset) stop-color=(colour::hex(colour)) stop-opacity=(number(colour::opacity(t))) {}
         }
     };
+    let (against, for_) = (colour::end(false), colour::end(true));
     html! {
         linearGradient id="scale" {
-            (stop("0", false, -1.0)) (stop("0.5", false, 0.0))
-            (stop("0.5", true, 0.0)) (stop("1", true, 1.0))
+            @if view == View::Errors {
+                (stop("0", colour::amount_end(), 0.0)) (stop("1", colour::amount_end(), 1.0))
+            } @else {
+                (stop("0", against, -1.0)) (stop("0.5", against, 0.0))
+                (stop("0.5", for_, 0.0)) (stop("1", for_, 1.0))
+            }
         }
     }
 }
@@ -159,7 +191,7 @@ fn panel((x, y): (f64, f64), (w, h): (f64, f64), size: (u32, u32), content: &Mar
     }
 }
 
-fn header(report: &ImageReport, class: &ExplainedClass, layout: &Layout) -> (Markup, f64) {
+fn header(report: &ImageReport, class: &ExplainedClass, layout: &Layout, theme: &Theme) -> (Markup, f64) {
     let value = output(class.scale, class.value);
     let value_width = fonts::width(&value, 26.0, Weight::Bold);
     let room = layout.content - value_width - 40.0;
@@ -171,25 +203,25 @@ fn header(report: &ImageReport, class: &ExplainedClass, layout: &Layout) -> (Mar
     let right = MARGIN + layout.content;
     let baseline = MARGIN + 36.0;
     let markup = html! {
-        text x=(MARGIN) y=(MARGIN + 4.0) font-size="13" fill=(MUTED) {
+        text x=(MARGIN) y=(MARGIN + 4.0) font-size="13" fill=(theme.muted) {
             (ellipsize(&above, 13.0, Weight::Regular, layout.content - 160.0))
         }
-        text x=(number(right)) y=(MARGIN + 4.0) font-size="13" fill=(MUTED) text-anchor="end" {
+        text x=(number(right)) y=(MARGIN + 4.0) font-size="13" fill=(theme.muted) text-anchor="end" {
             (class.scale.name())
         }
         @for (i, line) in lines.iter().enumerate() {
             text x=(MARGIN) y=(number(baseline + 32.0 * i as f64)) font-size="26" font-weight="700"
-                fill=(INK) { (line) }
+                fill=(theme.ink) { (line) }
         }
-        text x=(number(right)) y=(number(baseline)) font-size="26" font-weight="700" fill=(INK)
+        text x=(number(right)) y=(number(baseline)) font-size="26" font-weight="700" fill=(theme.ink)
             text-anchor="end" { (value) }
     };
     (markup, baseline + 32.0 * (lines.len() - 1) as f64 + 20.0)
 }
 
-fn heading(text: &str, x: f64, y: f64, column: f64) -> Markup {
+pub(super) fn heading(text: &str, x: f64, y: f64, column: f64, theme: &Theme) -> Markup {
     html! {
-        text x=(number(x)) y=(number(y)) font-size="13" font-weight="700" fill=(INK) {
+        text x=(number(x)) y=(number(y)) font-size="13" font-weight="700" fill=(theme.ink) {
             (ellipsize(text, 13.0, Weight::Bold, column))
         }
     }
@@ -223,7 +255,13 @@ impl Axis {
     }
 }
 
-fn prediction(report: &ImageReport, class: &ExplainedClass, x: f64, y: f64, column: f64) -> (Markup, f64) {
+fn prediction(
+    report: &ImageReport,
+    class: &ExplainedClass,
+    (x, y): (f64, f64),
+    column: f64,
+    theme: &Theme,
+) -> (Markup, f64) {
     let top: Vec<_> = report.prediction.iter().filter(|(_, v)| v.is_finite()).take(5).collect();
     let values: Vec<String> = top.iter().map(|(_, v)| output(report.prediction_scale, *v)).collect();
     let value_width = values.iter().map(|v| fonts::width(v, 12.0, Weight::Bold)).fold(56.0, f64::max);
@@ -234,75 +272,125 @@ fn prediction(report: &ImageReport, class: &ExplainedClass, x: f64, y: f64, colu
     let ends = top.iter().map(|(_, v)| *v).chain(whole);
     let axis = Axis::new(ends, start, column - name_width - 24.0 - value_width);
     let markup = html! {
-        (heading("The network’s answer", x, y, column))
+        (heading("The network’s answer", x, y, column, theme))
         @for (i, (name, value)) in top.iter().enumerate() {
             @let y = y + 26.0 + ROW * i as f64;
             @let weight = if *name == class.name { Weight::Bold } else { Weight::Regular };
             @let css = if weight == Weight::Bold { "700" } else { "400" };
-            text x=(number(x)) y=(number(y)) font-size="12" font-weight=(css) fill=(INK) {
+            text x=(number(x)) y=(number(y)) font-size="12" font-weight=(css) fill=(theme.ink) {
                 (ellipsize(name, 12.0, weight, name_width))
             }
             @if whole.is_some() {
-                (axis.bar(1.0, y - 9.5, 11.0, "#eef1f4"))
+                (axis.bar(1.0, y - 9.5, 11.0, theme.rule))
             }
-            (axis.bar(*value, y - 9.5, 11.0, if weight == Weight::Bold { INK } else { colour::BAR }))
-            text x=(number(x + column)) y=(number(y)) font-size="12" font-weight=(css) fill=(INK)
+            (axis.bar(*value, y - 9.5, 11.0, if weight == Weight::Bold { theme.ink } else { theme.grey }))
+            text x=(number(x + column)) y=(number(y)) font-size="12" font-weight=(css) fill=(theme.ink)
                 text-anchor="end" { (values[i]) }
         }
     };
     (markup, y + 8.0 + ROW * top.len() as f64)
 }
 
-/// What the surrogate makes of the photo, beside what the network says.
-fn fit(class: &ExplainedClass, x: f64, y: f64, column: f64) -> (Markup, f64) {
-    let facts = [
-        ("Weighted R² (1 is a perfect fit)", r_squared(class.r_squared)),
-        ("Intercept and weights add up to", output(class.scale, class.local_prediction)),
-    ];
+/// How the weights fit what the network says.
+fn fit(
+    report: &ImageReport,
+    class: &ExplainedClass,
+    (x, y): (f64, f64),
+    column: f64,
+    theme: &Theme,
+) -> (Markup, f64) {
+    let (base, sum) = (output(class.scale, class.intercept), output(class.scale, class.local_prediction));
+    let mut facts = if report.surrogate {
+        vec![
+            ("Weighted R² (1 is a perfect fit)", r_squared(class.r_squared)),
+            ("Intercept and weights add up to", sum),
+        ]
+    } else {
+        vec![("Base value: no segment shown", base), ("Base value and effects add up to", sum)]
+    };
+    if let Some(stability) = &class.stability {
+        let whole = Rounding::Decimals(0);
+        let indices = [stability.variables, stability.coefficients].map(|x| whole.plain(x)).join(" / ");
+        facts.push(("Stability of segments / effects, of 100", indices));
+    }
+    let title = if report.surrogate { "Fit of the weights" } else { "What the effects add up to" };
     let markup = html! {
-        (heading("Fit of the weights", x, y, column))
+        (heading(title, x, y, column, theme))
         @for (i, (name, value)) in facts.iter().enumerate() {
             @let y = number(y + 24.0 + 20.0 * i as f64);
-            text x=(number(x)) y=(y) font-size="12" fill=(MUTED) { (name) }
-            text x=(number(x + column)) y=(y) font-size="12" fill=(INK) text-anchor="end" { (value) }
+            text x=(number(x)) y=(y) font-size="12" fill=(theme.muted) { (name) }
+            text x=(number(x + column)) y=(y) font-size="12" fill=(theme.ink) text-anchor="end" { (value) }
         }
     };
-    (markup, y + 24.0 + 26.0)
+    (markup, y + 10.0 + 20.0 * facts.len() as f64)
 }
 
-fn colour_scale(class: &ExplainedClass, x: f64, y: f64, column: f64) -> (Markup, f64) {
-    let largest = class.largest();
+fn colour_scale(
+    class: &ExplainedClass,
+    view: View,
+    (x, y): (f64, f64),
+    column: f64,
+    theme: &Theme,
+) -> (Markup, f64) {
+    // The view has been drawn with this scale already.
+    let largest = view.largest(class).unwrap_or(0.0);
     let round = Rounding::for_largest(largest);
-    let tail = " when the segment is shown";
-    let around = format!("Effect on {}{tail}", class.scale.of(""));
+    let (before, tail) = match view {
+        View::Errors => ("Standard error of the effect on", ""),
+        _ => ("Effect on", " when the segment is shown"),
+    };
+    let around = format!("{before} {}{tail}", class.scale.of(""));
     let room = column - fonts::width(&around, 13.0, Weight::Bold);
     let name = ellipsize(class.short_name(), 13.0, Weight::Bold, room.max(30.0));
-    let label = format!("Effect on {}{tail}", class.scale.of(&name));
-    let bar = y + 13.0;
-    let tick = |x: f64, anchor: &str, text: String| {
-        html! {
-            text x=(number(x)) y=(number(bar + 28.0)) font-size="11.5" fill=(MUTED) text-anchor=(anchor) {
-                (text)
-            }
+    let label = format!("{before} {}{tail}", class.scale.of(&name));
+    let ends = match view {
+        View::Errors => ["0".into(), round.plain(largest / 2.0), round.plain(largest)],
+        _ => {
+            let ends = [round.signed(-largest), round.signed(largest)];
+            [format!("{} against", ends[0]), "0".into(), format!("for {}", ends[1])]
         }
     };
+    let bar = y + 13.0;
+    let empty = "0: no segment has an effect";
     let markup = html! {
-        (heading(&label, x, y, column))
-        rect x=(number(x)) y=(number(bar)) width=(number(column)) height="13" fill="url(#scale)"
-            stroke=(RULE) stroke-width="0.8" {}
+        (heading(&label, x, y, column, theme))
         @if largest > 0.0 {
-            (tick(x, "start", format!("{} against", round.signed(-largest))))
-            (tick(x + column / 2.0, "middle", "0".into()))
-            (tick(x + column, "end", format!("for {}", round.signed(largest))))
+            (scale_bar((x, bar), column, &ends, theme))
         } @else {
-            (tick(x + column / 2.0, "middle", "0: no segment has an effect".into()))
+            (scale_bar((x, bar), column, &[String::new(), empty.into(), String::new()], theme))
         }
     };
     (markup, bar + 28.0)
 }
 
-fn strongest(class: &ExplainedClass, x: f64, y: f64, column: f64) -> (Markup, f64) {
-    let top = class.strongest(TOP);
+/// The colour bar with what its ends and its middle stand for. The map lies on light grey, so the bar does too, in the
+/// dark as well.
+pub(super) fn scale_bar((x, y): (f64, f64), length: f64, ticks: &[String; 3], theme: &Theme) -> Markup {
+    let places = [(x, "start"), (x + length / 2.0, "middle"), (x + length, "end")];
+    html! {
+        rect x=(number(x)) y=(number(y)) width=(number(length)) height="13" fill="#ffffff" {}
+        rect x=(number(x)) y=(number(y)) width=(number(length)) height="13" fill="url(#scale)"
+            stroke=(theme.rule) stroke-width="0.8" {}
+        @for (text, (x, anchor)) in ticks.iter().zip(places) {
+            text x=(number(x)) y=(number(y + 28.0)) font-size="11.5" fill=(theme.muted) text-anchor=(anchor) {
+                (text)
+            }
+        }
+    }
+}
+
+fn strongest(
+    class: &ExplainedClass,
+    view: View,
+    (x, y): (f64, f64),
+    column: f64,
+    theme: &Theme,
+) -> (Markup, f64) {
+    let top = match view {
+        View::Errors | View::Classes => class.strongest(super::TOP),
+        // As many as have room.
+        _ => view.segments(class).into_iter().take(12).collect(),
+    };
     if top.is_empty() {
         return (html! {}, y - 30.0);
     }
@@ -320,16 +408,20 @@ fn strongest(class: &ExplainedClass, x: f64, y: f64, column: f64) -> (Markup, f6
     });
     let axis = Axis::new(ends, x + 30.0, column - 30.0 - 18.0 - text_width);
     let errors = if class.standard_errors.is_some() { " ± standard error" } else { "" };
-    let shown = if top.len() == 1 {
-        "The strongest segment".into()
-    } else {
-        format!("The {} strongest segments", top.len())
+    let kind = match view {
+        View::Positive | View::Top(_) => "strongest positive",
+        View::Negative => "strongest negative",
+        _ => "strongest",
+    };
+    let shown = match top.len() {
+        1 => format!("The {kind} segment"),
+        n => format!("The {n} {kind} segments"),
     };
     let end = y + 8.0 + ROW * top.len() as f64;
     let zero = axis.at(0.0);
     let markup = html! {
-        (heading(&shown, x, y, column))
-        text x=(number(x + column)) y=(number(y)) font-size="11.5" fill=(MUTED) text-anchor="end" {
+        (heading(&shown, x, y, column, theme))
+        text x=(number(x + column)) y=(number(y)) font-size="11.5" fill=(theme.muted) text-anchor="end" {
             "effect" (errors)
         }
         @for (i, &segment) in top.iter().enumerate() {
@@ -340,17 +432,17 @@ fn strongest(class: &ExplainedClass, x: f64, y: f64, column: f64) -> (Markup, f6
             @if let Some(e) = error(segment) {
                 @let (a, b) = (axis.at(weight - e), axis.at(weight + e));
                 path d=(format!("M{} {}H{}", number(a), number(y - 4.0), number(b)))
-                    stroke=(INK) stroke-width="1.2" {}
+                    stroke=(theme.ink) stroke-width="1.2" {}
                 @for at in [a, b] {
-                    path d=(format!("M{} {}v5", number(at), number(y - 6.5))) stroke=(INK) stroke-width="1.2" {}
+                    path d=(format!("M{} {}v5", number(at), number(y - 6.5))) stroke=(theme.ink) stroke-width="1.2" {}
                 }
             }
-            text x=(number(x + column)) y=(number(y)) font-size="12" fill=(INK) text-anchor="end" {
+            text x=(number(x + column)) y=(number(y)) font-size="12" fill=(theme.ink) text-anchor="end" {
                 (texts[i])
             }
         }
         path d=(format!("M{} {}V{}", number(zero), number(y + 12.0), number(end - 2.0)))
-            stroke=(INK) stroke-width="0.8" {}
+            stroke=(theme.ink) stroke-width="0.8" {}
     };
     (markup, end)
 }
@@ -361,13 +453,17 @@ fn footer(
     layout: &Layout,
     y: f64,
     warnings: &[String],
+    theme: &Theme,
 ) -> (Markup, f64) {
+    let fit = match report.surrogate {
+        true => format!("weighted R² {}", r_squared(class.r_squared)),
+        false => format!("additivity gap {}", exact_gap(class)),
+    };
     let line = format!(
-        "{} · {} · {} · weighted R² {} · seed {} · {}",
+        "{} · {} · {} · {fit} · seed {} · {}",
         report.method,
         counted(report.evaluations, "sample"),
         counted(report.segments.count as u64, "segment"),
-        r_squared(class.r_squared),
         report.seed,
         report.device,
     );
@@ -376,15 +472,23 @@ fn footer(
         n => format!("⚠ {} warnings; the first: {first}", count(n as u64)),
     });
     let markup = html! {
-        path d=(format!("M{MARGIN} {}h{}", number(y), number(layout.content))) stroke=(RULE) {}
-        text x=(MARGIN) y=(number(y + 21.0)) font-size="11" fill=(MUTED) {
+        path d=(format!("M{MARGIN} {}h{}", number(y), number(layout.content))) stroke=(theme.rule) {}
+        text x=(MARGIN) y=(number(y + 21.0)) font-size="11" fill=(theme.muted) {
             (ellipsize(&line, 11.0, Weight::Regular, layout.content))
         }
         @if let Some(noted) = &noted {
-            text x=(MARGIN) y=(number(y + 38.0)) font-size="11" fill=(colour::WARNING) {
+            text x=(MARGIN) y=(number(y + 38.0)) font-size="11" fill=(theme.warning()) {
                 (ellipsize(noted, 11.0, Weight::Regular, layout.content))
             }
         }
     };
     (markup, y + if noted.is_some() { 38.0 } else { 21.0 })
+}
+
+/// What the effects leave unexplained, two digits: rounding, as a rule.
+pub(super) fn exact_gap(class: &ExplainedClass) -> String {
+    match class.additivity_gap() {
+        0.0 => "0".into(),
+        gap => format!("{gap:.1e}").replace('-', "−"),
+    }
 }

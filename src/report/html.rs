@@ -7,7 +7,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::colour;
-use super::figure::quiet_filter;
+use super::figure::{exact_gap, quiet_filter};
 use super::image_report::{ExplainedClass, ImageReport, Scale};
 use super::number::{Rounding, count, counted, output, percent, r_squared, rate, seconds};
 use super::overlay::{Drawing, TOP};
@@ -20,8 +20,6 @@ const POLICY: &str =
 
 /// The width, in CSS pixels, for which marks on the photo are sized.
 const STAGE: f64 = 640.0;
-/// Standard errors on each side of a 95 % interval.
-const Z95: f64 = 1.96;
 
 /// The page of a valid report.
 pub(super) fn page(report: &ImageReport, drawing: &Drawing, warnings: &[String]) -> Result<String> {
@@ -57,7 +55,7 @@ pub(super) fn page(report: &ImageReport, drawing: &Drawing, warnings: &[String])
                     }
                     @for (i, class) in report.classes.iter().enumerate() {
                         section.of-class data-class=(i) {
-                            (trust(class))
+                            (trust(report, class))
                             (table(class, &pixels))
                         }
                     }
@@ -143,12 +141,12 @@ fn stage(report: &ImageReport, drawing: &Drawing, layers: &[String]) -> Markup {
 fn reading(class: &ExplainedClass, segment: usize) -> String {
     let weight = class.weights[segment];
     let exact = format!("Segment {segment}: {}", exact(weight, true));
-    match class.standard_error(segment) {
-        Some(e) => format!(
+    match class.standard_error(segment).zip(class.interval(segment)) {
+        Some((e, (low, high))) => format!(
             "{exact} ± {} (95 % interval {} to {})",
             self::exact(e, false),
-            self::exact(weight - Z95 * e, true),
-            self::exact(weight + Z95 * e, true)
+            self::exact(low, true),
+            self::exact(high, true)
         ),
         None => exact,
     }
@@ -210,32 +208,53 @@ fn answer(report: &ImageReport) -> Markup {
     }
 }
 
-fn trust(class: &ExplainedClass) -> Markup {
+fn trust(report: &ImageReport, class: &ExplainedClass) -> Markup {
     let gap = class.local_prediction - class.value;
     let round = Rounding::for_largest(class.value.abs().max(class.local_prediction.abs()));
-    let errors: Option<Vec<f64>> = (0..class.weights.len()).map(|s| class.standard_error(s)).collect();
-    let clear = errors.as_ref().map(|errors| {
-        let beyond = |(w, e): (&f64, &f64)| w.abs() > Z95 * e;
-        class.weights.iter().zip(errors).filter(|&pair| beyond(pair)).count()
-    });
+    let intervals: Option<Vec<_>> = (0..class.weights.len()).map(|s| class.interval(s)).collect();
+    let clear =
+        intervals.map(|intervals| intervals.iter().filter(|(low, high)| *low > 0.0 || *high < 0.0).count());
     html! {
         h2 { "How far to trust it" }
         dl.facts {
-            div {
-                dt { "Weighted R²" }
-                dd { (r_squared(class.r_squared)) }
-                p { "The share of the network’s variation near this photo that the weights account for; 1 is all of it." }
+            @if report.surrogate {
+                div {
+                    dt { "Weighted R²" }
+                    dd { (r_squared(class.r_squared)) }
+                    p { "The share of the network’s variation near this photo that the weights account for; 1 is all of it." }
+                }
+                div {
+                    dt { "Local prediction" }
+                    dd { (round.plain(class.local_prediction)) }
+                    p { "What the weights add up to for the whole photo; the network says " (round.plain(class.value))
+                        ", a gap of " (round.signed(gap)) "." }
+                }
+                div {
+                    dt { "Intercept" }
+                    dd { (round.plain(class.intercept)) }
+                    p { "What remains when no segment is shown." }
+                }
+            } @else {
+                div {
+                    dt { "Additivity gap" }
+                    dd { (exact_gap(class)) }
+                    p { "Base value and effects add up to the network’s " (round.plain(class.value))
+                        " but for rounding." }
+                }
+                div {
+                    dt { "Base value" }
+                    dd { (round.plain(class.intercept)) }
+                    p { "What the network says when no segment is shown." }
+                }
             }
-            div {
-                dt { "Local prediction" }
-                dd { (round.plain(class.local_prediction)) }
-                p { "What the weights add up to for the whole photo; the network says " (round.plain(class.value))
-                    ", a gap of " (round.signed(gap)) "." }
-            }
-            div {
-                dt { "Intercept" }
-                dd { (round.plain(class.intercept)) }
-                p { "What remains when no segment is shown." }
+            @if let Some(stability) = &class.stability {
+                div {
+                    dt { "Stability" }
+                    dd { (Rounding::Decimals(0).plain(stability.variables)) " / "
+                        (Rounding::Decimals(0).plain(stability.coefficients)) }
+                    p { "Of 100: how far " (counted(stability.runs as u64, "repeated run"))
+                        " name the same strongest segments, and how far their intervals overlap." }
+                }
             }
             @if let Some(clear) = clear {
                 div {
@@ -308,8 +327,8 @@ fn row(
             @if class.standard_errors.is_some() {
                 td { (error.map_or("–".into(), |e| round.plain(e))) }
                 td.wide {
-                    @match error {
-                        Some(e) => { (round.signed(weight - Z95 * e)) " to " (round.signed(weight + Z95 * e)) }
+                    @match error.and(class.interval(segment)) {
+                        Some((low, high)) => { (round.signed(low)) " to " (round.signed(high)) }
                         None => { "–" }
                     }
                 }

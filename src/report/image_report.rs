@@ -4,6 +4,7 @@
 
 use image::RgbImage;
 
+use super::document;
 use crate::{Error, Result};
 
 /// The label of a pixel that belongs to no segment, because it was cropped away before the network.
@@ -27,6 +28,8 @@ pub struct ImageReport {
     pub prediction_scale: Scale,
     /// The method, for example `LIME`.
     pub method: String,
+    /// Whether the weights are a fitted surrogate's (LIME); else they are Shapley or Owen values, which add up.
+    pub surrogate: bool,
     /// The network's name, for example its file's.
     pub network: String,
     /// The device that ran the network.
@@ -82,12 +85,16 @@ pub struct ExplainedClass {
     pub weights: Vec<f64>,
     /// One standard error of each weight, `[segments]`; NaN where unknown.
     pub standard_errors: Option<Vec<f64>>,
-    /// The surrogate's output when no segment is shown.
+    /// 95 % intervals of the weights, `[segments]`; `None` where there are no standard errors.
+    pub intervals: Option<Vec<(f64, f64)>>,
+    /// The surrogate's output when no segment is shown; for Shapley values the network's, the base value.
     pub intercept: f64,
-    /// The surrogate's output when all segments are shown.
+    /// The intercept and all weights together.
     pub local_prediction: f64,
     /// The surrogate's weighted R² (1 is a perfect fit); `None` where it is undefined.
     pub r_squared: Option<f64>,
+    /// How repeated runs agree, where that was asked for.
+    pub stability: Option<document::Stability>,
 }
 
 impl Scale {
@@ -149,6 +156,17 @@ impl ExplainedClass {
         self.weights.iter().fold(0.0, |m, w| w.abs().max(m))
     }
 
+    /// The prediction less what intercept and weights add up to.
+    pub fn additivity_gap(&self) -> f64 {
+        self.value - self.local_prediction
+    }
+
+    /// The 95 % interval of a segment's weight, if it is known.
+    pub fn interval(&self, segment: usize) -> Option<(f64, f64)> {
+        let (low, high) = *self.intervals.as_ref()?.get(segment)?;
+        (low.is_finite() && high.is_finite()).then_some((low, high))
+    }
+
     /// One standard error of a segment's weight, if it is known.
     pub fn standard_error(&self, segment: usize) -> Option<f64> {
         let error = *self.standard_errors.as_ref()?.get(segment)?;
@@ -200,7 +218,8 @@ impl ExplainedClass {
     fn validate(&self, segments: usize) -> Result<()> {
         let at = format!("class {} ({})", self.index, self.name);
         let errors = self.standard_errors.as_ref().map_or(segments, Vec::len);
-        if self.weights.len() != segments || errors != segments {
+        let intervals = self.intervals.as_ref().map_or(segments, Vec::len);
+        if self.weights.len() != segments || errors != segments || intervals != segments {
             return Err(Error::parameter(
                 format!(
                     "{} weights and {errors} standard errors for {segments} segments",

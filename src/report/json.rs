@@ -68,10 +68,15 @@ struct Output<'a> {
     explained: &'static str,
     prediction: f64,
     intercept: f64,
+    base_value: f64,
     local_prediction: f64,
+    additivity_gap: f64,
     weighted_r_squared: Option<f64>,
     weights: &'a [f64],
     standard_errors: Option<&'a [f64]>,
+    intervals: Option<&'a [(f64, f64)]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stability: Option<super::document::Stability>,
 }
 
 /// Names and values as a JSON object that keeps their order.
@@ -91,10 +96,14 @@ impl<'a> From<&'a ExplainedClass> for Output<'a> {
             explained: class.scale.name(),
             prediction: class.value,
             intercept: class.intercept,
+            base_value: class.intercept,
             local_prediction: class.local_prediction,
+            additivity_gap: class.additivity_gap(),
             weighted_r_squared: class.r_squared,
             weights: &class.weights,
             standard_errors: class.standard_errors.as_deref(),
+            intervals: class.intervals.as_deref(),
+            stability: class.stability.clone(),
         }
     }
 }

@@ -24,6 +24,7 @@ mod figure;
 mod fonts;
 mod html;
 mod image_report;
+mod index_page;
 mod json;
 mod number;
 mod outline;
@@ -31,7 +32,9 @@ mod overlay;
 pub mod plot;
 mod raster;
 mod rows_terminal;
+mod side_by_side;
 mod terminal;
+mod view;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -39,16 +42,27 @@ use std::path::{Path, PathBuf};
 pub use document::Document;
 pub use fonts::{FAMILY, REPLACEMENT, missing_glyphs};
 pub use image_report::{ExplainedClass, ImageReport, OUTSIDE, PhotoSegments, Scale};
+pub use index_page::PhotoIndex;
 pub use json::SCHEMA;
 pub use overlay::TOP;
 pub use rows_terminal::rows_terminal;
 pub use terminal::terminal;
+pub use view::View;
 pub use write::write_atomically;
 
 use rayon::prelude::*;
 
 use crate::{Error, Result};
 use overlay::Drawing;
+
+/// How the picture of an explained photo is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FigureOptions {
+    /// What it shows beside the photo. Default: the overlay.
+    pub view: View,
+    /// Light or dark ground. Default: light.
+    pub theme: plot::ThemeName,
+}
 
 impl ImageReport {
     /// Writes all files into `folder`, which is made if need be, and returns their paths.
@@ -60,32 +74,49 @@ impl ImageReport {
     /// Those of [`ImageReport::validate`]; [`Error::Io`] naming the path that cannot be written;
     /// [`Error::Limits`] if a picture does not fit into memory.
     pub fn write(&self, folder: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
+        let files = self.files(&[View::Overlay], plot::ThemeName::Light)?;
+        write_report(folder.as_ref(), &files)
+    }
+
+    /// The names and contents of all files, with a picture for each of the `views` and each class (one for
+    /// [`View::Classes`]); other views than the overlay are called for example `explanation-positive.png`.
+    ///
+    /// # Errors
+    /// Those of [`ImageReport::validate`]; [`Error::Limits`] if a picture does not fit into memory;
+    /// [`Error::Parameter`] for a view that the explanation has nothing for.
+    pub fn files(&self, views: &[View], theme: plot::ThemeName) -> Result<Vec<(String, Vec<u8>)>> {
         self.validate()?;
         let drawing = Drawing::new(self)?;
         let warnings = self.all_warnings();
-        let pictures = self.classes.par_iter().enumerate().map(|(i, class)| {
-            let svg = figure::figure(self, class, &drawing, &warnings)?;
-            let suffix = if i == 0 { String::new() } else { format!("-{}", i + 1) };
-            let png = (format!("explanation{suffix}.png"), raster::png(&svg)?);
-            Ok([png, (format!("explanation{suffix}.svg"), svg.into_bytes())])
+        let wanted: Vec<(View, usize)> = views
+            .iter()
+            .flat_map(|&view| {
+                let classes = if view == View::Classes { 1 } else { self.classes.len() };
+                (0..classes).map(move |class| (view, class))
+            })
+            .collect();
+        let pictures = wanted.par_iter().map(|&(view, i)| {
+            let svg = self.draw(i, &drawing, &warnings, &FigureOptions { view, theme })?;
+            let number = if i == 0 { String::new() } else { format!("-{}", i + 1) };
+            let stem = format!("explanation{}{number}", view.suffix());
+            Ok([(format!("{stem}.png"), raster::png(&svg)?), (format!("{stem}.svg"), svg.into_bytes())])
         });
         let mut files: Vec<_> = pictures.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
         files.push(("explanation.html".into(), html::page(self, &drawing, &warnings)?.into_bytes()));
         files.push(("explanation.json".into(), json::json(self, &warnings)?.into_bytes()));
-        let folder = folder.as_ref();
-        let written = files.iter().map(|(name, bytes)| write_atomically(folder, name, bytes)).collect();
-        self.remove_surplus(folder);
-        written
+        Ok(files)
     }
 
-    /// Removes pictures of further classes that a run before this one explained into the same folder: they would be
-    /// taken for this run's.
-    fn remove_surplus(&self, folder: &Path) {
-        for number in self.classes.len() + 1.. {
-            let paths = ["png", "svg"].map(|ending| folder.join(format!("explanation-{number}.{ending}")));
-            if paths.iter().all(|path| std::fs::remove_file(path).is_err()) {
-                break;
-            }
+    fn draw(
+        &self,
+        class: usize,
+        drawing: &Drawing,
+        warnings: &[String],
+        options: &FigureOptions,
+    ) -> Result<String> {
+        match options.view {
+            View::Classes => side_by_side::figure(self, drawing, options),
+            _ => figure::figure(self, &self.classes[class], drawing, warnings, options),
         }
     }
 
@@ -94,12 +125,20 @@ impl ImageReport {
     /// # Errors
     /// Those of [`ImageReport::validate`]; [`Error::Parameter`] if there is no such class.
     pub fn svg(&self, position: usize) -> Result<String> {
+        self.figure(position, &FigureOptions::default())
+    }
+
+    /// As [`ImageReport::svg`], in another view or on dark ground.
+    ///
+    /// # Errors
+    /// Those of [`ImageReport::svg`], and [`Error::Parameter`] for the standard errors of a method that gives none.
+    pub fn figure(&self, position: usize, options: &FigureOptions) -> Result<String> {
         self.validate()?;
-        let class = self.classes.get(position).ok_or_else(|| {
+        if position >= self.classes.len() {
             let at = format!("class {position} of {}", self.classes.len());
-            Error::parameter("there is no such explained class", at, "count from 0")
-        })?;
-        figure::figure(self, class, &Drawing::new(self)?, &self.all_warnings())
+            return Err(Error::parameter("there is no such explained class", at, "count from 0"));
+        }
+        self.draw(position, &Drawing::new(self)?, &self.all_warnings(), options)
     }
 
     /// The figure of the class at `position` in `classes` as the bytes of a PNG file, two pixels a
@@ -147,4 +186,28 @@ impl ImageReport {
         }
         warnings
     }
+}
+
+/// Writes the files of one report into `folder`, which is made if need be, and returns their paths. Pictures that a run
+/// before left there and this one has not are removed: they would be taken for this run's.
+///
+/// # Errors
+/// [`Error::Io`] naming the path that cannot be written.
+pub fn write_report(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<Vec<PathBuf>> {
+    let written = files.iter().map(|(name, bytes)| write_atomically(folder, name, bytes)).collect();
+    for view in View::KINDS {
+        for number in 1.. {
+            let suffix = if number == 1 { String::new() } else { format!("-{number}") };
+            let names = ["png", "svg"].map(|ending| format!("explanation{}{suffix}.{ending}", view.suffix()));
+            if files.iter().any(|(name, _)| names.contains(name)) {
+                continue;
+            }
+            // Both, whether or not the first was there.
+            let removed = names.map(|name| std::fs::remove_file(folder.join(name)).is_ok());
+            if removed == [false; 2] {
+                break;
+            }
+        }
+    }
+    written
 }

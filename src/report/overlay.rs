@@ -13,6 +13,7 @@ use image::imageops::{self, FilterType};
 use image::{ImageFormat, Rgba, RgbaImage};
 use maud::{Markup, html};
 
+use super::View;
 use super::colour;
 use super::image_report::{ExplainedClass, ImageReport};
 use super::outline::{Labels, Outline, Pole, exact_path, smooth_path};
@@ -77,13 +78,18 @@ impl Drawing {
     /// # Errors
     /// [`Error::Limits`] if it cannot be encoded.
     pub(super) fn saliency(&self, class: &ExplainedClass) -> Result<String> {
-        let largest = class.largest();
-        let scale = if largest > 0.0 { 1.0 / largest } else { 0.0 };
-        let colours: Vec<_> = class.weights.iter().map(|w| Rgba(colour::diverging(w * scale))).collect();
+        self.layer(&View::Overlay.colours(class, class.largest(), [255; 3]), [0; 4])
+    }
+
+    /// A layer of one colour and opacity for each segment, `[segments]`, and one for pixels outside, as a data URI.
+    ///
+    /// # Errors
+    /// [`Error::Limits`] if it cannot be encoded.
+    pub(super) fn layer(&self, colours: &[[u8; 4]], outside: [u8; 4]) -> Result<String> {
         let factor = ENOUGH.div_ceil(self.width.max(self.height));
         let layer = RgbaImage::from_fn(self.width * factor, self.height * factor, |x, y| {
             let label = self.labels[(y / factor * self.width + x / factor) as usize];
-            colours.get(label as usize).copied().unwrap_or(Rgba([0; 4]))
+            Rgba(colours.get(label as usize).copied().unwrap_or(outside))
         });
         encode(|out| layer.write_to(out, ImageFormat::Png), "png")
     }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use super::figure::exact_gap;
 use super::image_report::{ExplainedClass, ImageReport, Scale};
 use super::number::{Rounding, count, output, r_squared, rate, seconds};
 use super::overlay::TOP;
@@ -42,7 +43,7 @@ pub fn terminal(report: &ImageReport, colour: bool, width: usize) -> String {
     page.fact("seed", &report.seed.to_string());
     page.prediction(report);
     for class in &report.classes {
-        page.class(class);
+        page.class(report, class);
     }
     page.warnings(&report.all_warnings());
     page.text
@@ -117,7 +118,7 @@ impl Page {
         }
     }
 
-    fn class(&mut self, class: &ExplainedClass) {
+    fn class(&mut self, report: &ImageReport, class: &ExplainedClass) {
         self.heading(&format!("Why {}?", class.name));
         let top = class.strongest(TOP);
         if top.is_empty() {
@@ -125,12 +126,23 @@ impl Page {
         } else {
             self.strongest(class, &top);
         }
-        let fit = format!(
-            "weighted R² {} · surrogate {} for the network’s {}",
-            r_squared(class.r_squared),
-            output(class.scale, class.local_prediction),
-            output(class.scale, class.value),
-        );
+        let sum = output(class.scale, class.local_prediction);
+        let value = output(class.scale, class.value);
+        let mut fit = if report.surrogate {
+            format!("weighted R² {} · surrogate {sum} for the network’s {value}", r_squared(class.r_squared))
+        } else {
+            let base = output(class.scale, class.intercept);
+            format!("base value {base}, effects add up to {sum} · additivity gap {}", exact_gap(class))
+        };
+        if let Some(stability) = &class.stability {
+            let whole = Rounding::Decimals(0);
+            fit += &format!(
+                " · stability over {} runs: segments {}, effects {} of 100",
+                stability.runs,
+                whole.plain(stability.variables),
+                whole.plain(stability.coefficients)
+            );
+        }
         for part in fold(&fit, self.width - 2) {
             let line = format!("  {}", self.paint(Style::Dim, &part));
             self.line(&line);

@@ -1,19 +1,23 @@
 //! `whybox image`
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use whybox::explain::{Control, ImageExplainer, ImageExplanation, Labels, Lime, MaskResolution};
-use whybox::model::{Model, OutputKind};
-use whybox::perturb::Sampling;
-use whybox::perturb::picture::{Baseline, PictureShape, Preprocess, open_photo};
+use image::RgbImage;
+use whybox::explain::{ImageExplainer, ImageExplanation, Labels, MaskResolution, Stability};
+use whybox::perturb::picture::{Baseline, Preprocess, open_photo};
 use whybox::perturb::segment::Segmentation;
-use whybox::report::{ImageReport, Scale, terminal};
-use whybox::solve::{Distance, Selection};
-use whybox::{Result, builtin};
+use whybox::report::plot::ThemeName;
+use whybox::report::{ImageReport, PhotoIndex, Scale, View, terminal, write_report};
+use whybox::{Error, Result, builtin};
 
-use crate::input::{DeviceChoice, RunArgs, default_out, find_class, quoted, read_labels};
+use crate::image_method::MethodArgs;
+use crate::image_subject::Subject;
+use crate::input::{DeviceChoice, RunArgs, default_out, quoted};
+use crate::interrupt::Interrupt;
+use crate::lime::{Task, at_least_one};
 use crate::output::{colour, say, width};
 use crate::progress::Bar;
 
@@ -23,29 +27,26 @@ Examples:
   whybox image
   whybox image cat.jpg --model squeezenet.onnx --labels imagenet.txt --preprocess caffe
   whybox image cat.jpg --model net.onnx --class 281 --segments slic:n=100 --samples 5000
-  whybox image cat.jpg --model net.onnx --preprocess 'unit,fit=stretch,mean=0.5,std=0.5'")]
+  whybox image cat.jpg --model net.onnx --method shap --tolerance 0.005 --show positive,top:5
+  whybox image photos/*.jpg --model net.onnx --out report")]
 pub struct ImageArgs {
-    /// The photo to explain (the built-in one if left out)
+    /// The photos to explain (the built-in one if left out); several get a folder each, and an index page
     #[arg(value_name = "PHOTO")]
-    photo: Option<PathBuf>,
+    photos: Vec<PathBuf>,
     /// The network's ONNX file (the built-in one if left out)
     #[arg(long, value_name = "M.onnx")]
-    model: Option<PathBuf>,
+    pub model: Option<PathBuf>,
     /// Names of the network's outputs, one a line
     #[arg(long, value_name = "FILE")]
-    labels: Option<PathBuf>,
+    pub labels: Option<PathBuf>,
     /// How the network wants its pictures: imagenet, unit, raw, cifar10, caffe, tf, and parts that differ
     #[arg(long, value_name = "NAME[,PART=…]")]
-    preprocess: Option<Preprocess>,
-    /// What the outputs are
-    #[arg(long, value_enum, default_value = "classification")]
-    task: Task,
-    /// The method
-    #[arg(long, value_enum, default_value = "lime")]
-    method: Method,
-    /// Evaluations of the network
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = at_least_two)]
-    samples: usize,
+    pub preprocess: Option<Preprocess>,
+    /// What the outputs are: classification applies Softmax (for one output Sigmoid) if the network does not
+    #[arg(long, value_enum, default_value = "classification", hide_possible_values = true)]
+    pub task: Task,
+    #[command(flatten)]
+    pub method: MethodArgs,
     /// How the picture is cut: slic:n=70,compactness=10 (about n, small ones are merged)
     /// quickshift:kernel=4,max_dist=200,ratio=0.2  felzenszwalb:scale=100,sigma=0.5,min=50
     /// grid:rows=7,cols=7  file:labels.png
@@ -60,59 +61,28 @@ pub struct ImageArgs {
     mask_resolution: MaskAt,
     /// Output to explain, by label or number; may be repeated
     #[arg(long, value_name = "NAME_OR_INDEX", conflicts_with = "top")]
-    class: Vec<String>,
+    pub class: Vec<String>,
     /// Explain the K highest outputs
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = a_few)]
-    top: usize,
-    /// What is explained: probabilities, logits, or a node's name (probabilities for classification)
+    pub top: usize,
+    /// What is explained: probabilities, logits, or a node's name [default: probabilities for LIME and --link logit,
+    /// else logits]
     #[arg(long, value_name = "WHAT")]
-    explain: Option<String>,
-    /// Distance of a masked picture from the photo
-    #[arg(long, value_enum, default_value = "cosine")]
-    distance: DistanceChoice,
-    /// Width of LIME's kernel
-    #[arg(long, value_name = "WIDTH", default_value_t = 0.25, allow_negative_numbers = true)]
-    kernel_width: f64,
-    /// How features are selected
-    #[arg(long, value_enum, default_value = "auto")]
-    selection: SelectionChoice,
-    /// Segments in the surrogate at most
-    #[arg(long, value_name = "K", default_value_t = 100_000, value_parser = at_least_one)]
-    features: usize,
-    /// Penalty of the ridge regression
-    #[arg(long, value_name = "ALPHA", default_value_t = 1.0, allow_negative_numbers = true)]
-    alpha: f64,
-    /// How masks are drawn (independent is what lime does)
-    #[arg(long, value_enum, default_value = "orthogonal")]
-    sampling: SamplingChoice,
-    /// Model of the network that takes scatter out of the effects (none is what lime does)
-    #[arg(long, value_enum, default_value = "logistic")]
-    control: ControlChoice,
-    /// Seed of all random draws
-    #[arg(long, value_name = "S", default_value_t = 0)]
-    seed: u64,
+    pub explain: Option<String>,
     #[command(flatten)]
-    run: RunArgs,
+    pub run: RunArgs,
+    /// Pictures to draw: overlay, positive, negative, top:5 (cut out), errors, classes (side by side)
+    #[arg(long, value_name = "VIEW,…", value_delimiter = ',', default_value = "overlay")]
+    show: Vec<View>,
+    /// Ground of the pictures
+    #[arg(long, value_enum, default_value = "light")]
+    theme: Theme,
     /// Folder for explanation.png, .svg, .html and .json [default: whybox-out]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Print the JSON document alone (files are written only with --out)
+    /// Print the JSON document alone, one a photo (files are written only with --out)
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Task {
-    /// Softmax (or sigmoid for one output) is applied if the network does not end in it
-    Classification,
-    /// Outputs are taken as they are
-    Regression,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Method {
-    /// A weighted linear surrogate around the photo
-    Lime,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -124,99 +94,47 @@ enum MaskAt {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum DistanceChoice {
-    Cosine,
-    Euclidean,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum SelectionChoice {
-    Auto,
-    None,
-    Forward,
-    Highest,
-    Lasso,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum SamplingChoice {
-    Independent,
-    Paired,
-    Orthogonal,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ControlChoice {
-    None,
-    Logistic,
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    at_least(text, 1)
+enum Theme {
+    Light,
+    Dark,
 }
 
 /// Each explained output gets a picture of its own.
 fn a_few(text: &str) -> Result<usize, String> {
-    at_least(text, 1)
+    at_least_one(text)
         .and_then(|number| if number <= 20 { Ok(number) } else { Err("explain at most 20 outputs".into()) })
-}
-
-fn at_least_two(text: &str) -> Result<usize, String> {
-    at_least(text, 2)
-}
-
-fn at_least(text: &str, least: usize) -> Result<usize, String> {
-    match text.parse::<usize>() {
-        Ok(number) if number >= least => Ok(number),
-        _ => Err(format!("give a whole number of at least {least}")),
-    }
 }
 
 /// Below this a map says little about where the network looks.
 const FEW_SEGMENTS: usize = 8;
-
-/// A network with what is known about its outputs.
-struct Subject {
-    model: Model,
-    scale: Scale,
-    preprocess: Preprocess,
-    warnings: Vec<String>,
-}
+/// Segments of each run that stability compares.
+const COMPARED: usize = 5;
 
 pub fn run(args: &ImageArgs) -> Result<()> {
-    let bar = Bar::new(args.samples);
+    args.method.check()?;
+    let interrupt = Interrupt::listen()?;
+    let bar = Bar::new(args.method.most_evaluations());
     bar.stage("reading");
-    let begin = Instant::now();
-    let photo = match &args.photo {
+    let mut subject = Subject::load(args, &bar)?;
+    let folder = args.out.clone().or_else(|| (!args.json).then(default_out));
+    if args.photos.len() > 1 {
+        return args.explain_all(&mut subject, &interrupt, &bar, folder.as_deref());
+    }
+    let photo = match args.photos.first() {
         Some(path) => open_photo(path)?,
         None => builtin::photo()?,
     };
-    let subject = args.subject()?;
-    let importing = begin.elapsed().as_secs_f64();
-
-    bar.stage("loading");
-    let start = Instant::now();
-    let network = args.run.device()?.load(&subject.model)?;
-    let loading = start.elapsed().as_secs_f64();
-    let labels = args.label_names(network.outputs())?;
-    let explainer = args.explainer(&subject, labels.as_deref(), network.outputs())?;
-
-    bar.stage("segmenting");
-    let mut result = explainer.explain(&network, photo, &mut |done| bar.at(done))?;
+    let mut report = args.explain_one(&mut subject, &interrupt, &bar, photo, args.photos.first())?;
     bar.stage("drawing");
-    result.explanation.seconds.insert(0, ("load".into(), loading));
-    result.explanation.seconds.insert(0, ("import".into(), importing));
-
-    let device = network.device().name();
-    let report = args.report(&result, &subject, labels.as_deref(), network.name(), device);
     let start = Instant::now();
-    let folder = args.out.clone().or_else(|| (!args.json).then(default_out));
-    let files = folder.as_ref().map(|folder| report.write(folder)).transpose()?.unwrap_or_default();
+    let files = match &folder {
+        Some(folder) => args.write(&report, &interrupt, folder)?,
+        None => Vec::new(),
+    };
     drop(bar);
     if args.json {
-        return say(&format!("{}\n", report.json()?));
+        return say(&report.json()?);
     }
-    let mut report = report;
     report.seconds.push(("draw and write".into(), start.elapsed().as_secs_f64()));
     let mut text = terminal(&report, colour(), width());
     for file in &files {
@@ -226,98 +144,87 @@ pub fn run(args: &ImageArgs) -> Result<()> {
 }
 
 impl ImageArgs {
-    /// The network as it is explained.
-    fn subject(&self) -> Result<Subject> {
-        let mut warnings = Vec::new();
-        let model = match &self.model {
-            Some(path) => Model::from_onnx(path)?,
-            None => builtin::network()?,
-        };
-        let shape = PictureShape::of(model.input_shape())?;
-        let preprocess = match (self.preprocess, &self.model) {
-            (Some(given), _) => given,
-            (None, None) => builtin::preprocess(),
-            (None, Some(_)) => {
-                let name = if shape.channels == 3 { "imagenet" } else { "unit" };
-                warnings.push(format!(
-                    "No --preprocess was given: {name} is assumed. Check that the top 5 make sense; the presets are {}.",
-                    Preprocess::presets().join(", ")
-                ));
-                name.parse()?
-            }
-        };
-        let classification = self.task == Task::Classification;
-        let (model, scale) = match self.explain.as_deref() {
-            None | Some("probabilities") if classification => (model.probabilities()?, Scale::Probability),
-            None => (model, Scale::Score),
-            Some("probabilities") => (model.probabilities()?, Scale::Probability),
-            Some("logits") => {
-                let scale = if classification { Scale::Logit } else { Scale::Score };
-                (model.scores(), scale)
-            }
-            Some(node) => {
-                let whole = model.output_kind();
-                let outputs = model.output_shape().to_vec();
-                let model = model.up_to(node)?;
-                // A Sigmoid inside a network is a gate; at its end it is a probability.
-                let same = model.output_kind() == whole && model.output_shape() == outputs;
-                let probabilities = same && whole == OutputKind::Probabilities;
-                (model, if probabilities { Scale::Probability } else { Scale::Score })
-            }
-        };
-        Ok(Subject { model, scale, preprocess, warnings })
-    }
-
-    fn label_names(&self, outputs: usize) -> Result<Option<Vec<String>>> {
-        match (&self.labels, &self.model) {
-            (Some(path), _) => read_labels(path, outputs).map(Some),
-            (None, None) if outputs == builtin::classes().len() => Ok(Some(builtin::classes())),
-            _ => Ok(None),
-        }
-    }
-
-    fn explainer(
+    /// Explains every photo into a folder of its own, and goes on after one that fails.
+    fn explain_all(
         &self,
-        subject: &Subject,
-        labels: Option<&[String]>,
-        outputs: usize,
-    ) -> Result<ImageExplainer> {
-        let chosen = if self.class.is_empty() {
-            Labels::Top(self.top.min(outputs))
-        } else {
-            let classes = self.class.iter().map(|class| find_class(class, labels, outputs));
-            Labels::Given(classes.collect::<Result<_>>()?)
-        };
-        let lime = Lime {
-            samples: self.samples,
-            distance: match self.distance {
-                DistanceChoice::Cosine => Distance::Cosine,
-                DistanceChoice::Euclidean => Distance::Euclidean,
-            },
-            kernel_width: self.kernel_width,
-            selection: match self.selection {
-                SelectionChoice::Auto => Selection::Auto,
-                SelectionChoice::None => Selection::None,
-                SelectionChoice::Forward => Selection::Forward,
-                SelectionChoice::Highest => Selection::HighestWeights,
-                SelectionChoice::Lasso => Selection::LassoPath,
-            },
-            num_features: self.features,
-            alpha: self.alpha,
-            sampling: match self.sampling {
-                SamplingChoice::Independent => Sampling::Independent,
-                SamplingChoice::Paired => Sampling::Paired,
-                SamplingChoice::Orthogonal => Sampling::Orthogonal,
-            },
-            control: match self.control {
-                ControlChoice::None => Control::None,
-                ControlChoice::Logistic => Control::Logistic,
-            },
-            labels: chosen,
-            seed: self.seed,
-        };
-        Ok(ImageExplainer {
-            lime,
+        subject: &mut Subject,
+        interrupt: &Interrupt,
+        bar: &Bar,
+        folder: Option<&Path>,
+    ) -> Result<()> {
+        let title = format!("{} photos · {}", self.photos.len(), subject.name());
+        let mut index = PhotoIndex::new(title, self.photos.len());
+        let names = folder_names(&self.photos);
+        let mut failures = Vec::new();
+        for (path, name) in self.photos.iter().zip(&names) {
+            let shown = path.display().to_string();
+            let explained = open_photo(path)
+                .and_then(|photo| self.explain_one(subject, interrupt, bar, photo, Some(path)))
+                .and_then(|report| {
+                    if let Some(folder) = folder {
+                        bar.stage("drawing");
+                        self.write(&report, interrupt, &folder.join(name))?;
+                    }
+                    Ok(report)
+                });
+            let line = match explained {
+                Ok(report) if self.json => {
+                    index.add(&shown, name, &report)?;
+                    report.json()?
+                }
+                Ok(report) => {
+                    index.add(&shown, name, &report)?;
+                    // A report has at least one class.
+                    let class = &report.classes[0];
+                    let to =
+                        folder.map_or_else(String::new, |folder| folder.join(name).display().to_string());
+                    format!("{shown}: {} {:.3} → {to}\n", class.short_name(), class.value)
+                }
+                Err(error @ Error::Interrupted(_)) => return Err(error),
+                Err(error) => {
+                    index.fail(&shown, &error.to_string());
+                    failures.push((shown, error));
+                    String::new()
+                }
+            };
+            if let Some(folder) = folder {
+                let _whole = interrupt.whole()?;
+                index.write(folder)?;
+            }
+            bar.aside(|| say(&line))?;
+        }
+        if let (Some(folder), false) = (folder, self.json) {
+            bar.aside(|| say(&format!("wrote {}\n", folder.join("index.html").display())))?;
+        }
+        let Some((first, error)) = failures.first() else { return Ok(()) };
+        let list: Vec<String> =
+            failures.iter().map(|(photo, error)| format!("\n    {photo}: {}", error.detail().what)).collect();
+        Err(Error::parameter(
+            format!(
+                "{} of {} photos could not be explained:{}",
+                failures.len(),
+                self.photos.len(),
+                list.concat()
+            ),
+            first.clone(),
+            error.detail().remedy.clone(),
+        ))
+    }
+
+    /// The report of one photo.
+    fn explain_one(
+        &self,
+        subject: &mut Subject,
+        interrupt: &Interrupt,
+        bar: &Bar,
+        photo: RgbImage,
+        path: Option<&PathBuf>,
+    ) -> Result<ImageReport> {
+        bar.restart(self.method.most_evaluations());
+        bar.stage("segmenting");
+        let mut run = self.run.options();
+        run.cancel = interrupt.cancel.clone();
+        let explainer = ImageExplainer {
             segmentation: self.segments.clone(),
             baseline: self.baseline.clone(),
             preprocess: subject.preprocess,
@@ -325,30 +232,72 @@ impl ImageArgs {
                 MaskAt::Network => MaskResolution::Network,
                 MaskAt::Photo => MaskResolution::Photo,
             },
-            run: self.run.options(),
-        })
+            link: self.method.link(),
+            seed: self.method.seed,
+            run,
+        };
+        let prediction = subject.predict(&explainer, &photo)?;
+        let chosen = subject.chosen.choose(&prediction);
+        let (network, cut) = subject.network_for(&chosen)?;
+        let asked = if cut { Labels::All } else { Labels::Given(chosen.clone()) };
+        let game = explainer.game(network, photo)?;
+        let estimator = self.method.estimator(&game, asked.clone())?;
+        bar.expect(estimator.most_evaluations(whybox::explain::Game::players(&game)));
+        let mut result = game.explain(estimator.as_ref(), &mut |done| bar.at(done), &mut |forecast| {
+            bar.expect(forecast.expected)
+        })?;
+        let stability = match self.method.stability {
+            Some(runs) => {
+                bar.stage("repeating");
+                let start = Instant::now();
+                let lime = self.method.lime(asked);
+                let found = Stability::of_outputs(&lime, &game, runs, COMPARED, &[])?;
+                result.explanation.seconds.push(("stability".into(), start.elapsed().as_secs_f64()));
+                found
+            }
+            None => Vec::new(),
+        };
+        drop(game);
+        // The network may have been cut to what is explained: the numbers of the outputs are those of the whole.
+        for (attribution, &output) in result.explanation.attributions.iter_mut().zip(&chosen) {
+            attribution.output = output;
+        }
+        result.explanation.prediction = prediction;
+        let seconds = [("import", subject.importing), ("load", subject.loading)];
+        let seconds = seconds.into_iter().map(|(name, seconds)| (name.to_owned(), seconds));
+        result.explanation.seconds.splice(0..0, seconds);
+        let mut report = self.report(&result, subject, path);
+        for (class, found) in report.classes.iter_mut().zip(&stability) {
+            class.stability = Some(found.into());
+        }
+        Ok(report)
     }
 
-    fn report(
-        &self,
-        result: &ImageExplanation,
-        subject: &Subject,
-        labels: Option<&[String]>,
-        network: &str,
-        device: String,
-    ) -> ImageReport {
-        let name = |output: usize| match labels {
-            Some(labels) => labels[output].clone(),
-            None => format!("output {output}"),
+    /// Writes the files of one photo, all or none.
+    fn write(&self, report: &ImageReport, interrupt: &Interrupt, folder: &Path) -> Result<Vec<PathBuf>> {
+        let theme = match self.theme {
+            Theme::Light => ThemeName::Light,
+            Theme::Dark => ThemeName::Dark,
         };
-        let mut report = ImageReport::new(result, network, device, subject.scale, &name);
+        let files = report.files(&self.show, theme)?;
+        let _whole = interrupt.whole()?;
+        write_report(folder, &files)
+    }
+
+    fn report(&self, result: &ImageExplanation, subject: &Subject, photo: Option<&PathBuf>) -> ImageReport {
+        let name = |output: usize| subject.output_name(output);
+        let mut report =
+            ImageReport::new(result, subject.name(), subject.device_name(), subject.scale, &name);
+        if self.method.link() == whybox::explain::Link::Logit {
+            report.classes.iter_mut().for_each(|class| class.scale = Scale::Logit);
+        }
         report.settings = self.settings(subject);
         if let Some(shared) = result.sharing {
             let kept = shared.macs as f64 / shared.dense_macs.max(1) as f64;
             let what = format!("first {} steps, {kept:.2} of all multiply-adds are done", shared.steps);
             report.settings.push(("shared between samples".into(), what));
         }
-        report.command = self.command(subject);
+        report.command = self.command(subject, photo);
         report.warnings.extend(subject.warnings.iter().cloned());
         if result.segments < FEW_SEGMENTS {
             report.warnings.push(format!(
@@ -356,6 +305,7 @@ impl ImageArgs {
                 result.segments
             ));
         }
+        report.warnings.extend(self.method.shortfall(&result.explanation));
         report
     }
 
@@ -368,29 +318,27 @@ impl ImageArgs {
             (None, Scale::Logit) => "logits".into(),
             (None, Scale::Score) => "scores".into(),
         };
-        [
+        let outputs = if self.class.is_empty() { format!("top {}", self.top) } else { self.class.join(", ") };
+        let named = [
             ("explain", explained),
+            ("outputs", outputs),
+            ("task", lower(format!("{:?}", self.task))),
             ("preprocess", subject.preprocess.to_string()),
             ("segments", self.segments.to_string()),
             ("baseline", self.baseline.to_string()),
             ("mask resolution", lower(format!("{:?}", self.mask_resolution))),
-            ("samples", self.samples.to_string()),
-            ("sampling", lower(format!("{:?}", self.sampling))),
-            ("control", lower(format!("{:?}", self.control))),
-            ("distance", lower(format!("{:?}", self.distance))),
-            ("kernel width", self.kernel_width.to_string()),
-            ("selection", lower(format!("{:?}", self.selection))),
-            ("features", self.features.to_string()),
-            ("alpha", self.alpha.to_string()),
-        ]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+        ];
+        let mut settings: Vec<_> = named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        settings.extend(self.method.settings());
+        let memory = self.run.memory.map_or("default".into(), |bytes| format!("{bytes} bytes"));
+        settings.push(("memory".into(), memory));
+        settings
     }
 
     /// The command that repeats the run.
-    fn command(&self, subject: &Subject) -> String {
+    fn command(&self, subject: &Subject, photo: Option<&PathBuf>) -> String {
         let mut words = vec!["whybox image".to_owned()];
+        words.extend(photo.map(|photo| quoted(photo)));
         let mut option = |name: &str, value: String| words.push(format!("--{name} {value}"));
         if let Some(path) = &self.model {
             option("model", quoted(path));
@@ -407,7 +355,6 @@ impl ImageArgs {
         if let Some(what) = &self.explain {
             option("explain", quoted(what.as_ref()));
         }
-        option("samples", self.samples.to_string());
         option("segments", quoted(self.segments.to_string().as_ref()));
         option("baseline", quoted(self.baseline.to_string().as_ref()));
         for class in &self.class {
@@ -416,41 +363,47 @@ impl ImageArgs {
         if self.class.is_empty() {
             option("top", self.top.to_string());
         }
-        let lower = |value: String| value.to_lowercase();
         if self.mask_resolution != MaskAt::Network {
             option("mask-resolution", "photo".into());
         }
-        if self.distance != DistanceChoice::Cosine {
-            option("distance", "euclidean".into());
-        }
-        if self.kernel_width != 0.25 {
-            option("kernel-width", self.kernel_width.to_string());
-        }
-        if self.selection != SelectionChoice::Auto {
-            option("selection", lower(format!("{:?}", self.selection)));
-        }
-        if self.features != 100_000 {
-            option("features", self.features.to_string());
-        }
-        if self.alpha != 1.0 {
-            option("alpha", self.alpha.to_string());
-        }
-        if self.control != ControlChoice::Logistic {
-            option("control", "none".into());
-        }
-        if self.sampling != SamplingChoice::Orthogonal {
-            option("sampling", format!("{:?}", self.sampling).to_lowercase());
-        }
-        option("seed", self.seed.to_string());
+        self.method.words(&mut words);
+        let mut option = |name: &str, value: String| words.push(format!("--{name} {value}"));
         if self.run.device != DeviceChoice::Best {
-            option("device", lower(format!("{:?}", self.run.device)));
+            option("device", format!("{:?}", self.run.device).to_lowercase());
         }
         if let Some(bytes) = self.run.memory {
             option("memory", bytes.to_string());
         }
-        if let Some(photo) = &self.photo {
-            words.insert(1, quoted(photo));
+        if self.show != [View::Overlay] {
+            let views: Vec<String> = self.show.iter().map(View::to_string).collect();
+            option("show", views.join(","));
+        }
+        if self.theme == Theme::Dark {
+            option("theme", "dark".into());
         }
         words.join(" ")
+    }
+}
+
+/// A folder's name for each photo: its own without the ending, with a number where that is taken.
+fn folder_names(photos: &[PathBuf]) -> Vec<String> {
+    let mut taken = HashSet::new();
+    let name = |photo: &PathBuf| {
+        let stem = photo.file_stem().map_or("photo".into(), |stem| stem.to_string_lossy().into_owned());
+        let numbered = (1..).map(|n| if n == 1 { stem.clone() } else { format!("{stem}-{n}") });
+        // Numbers never end.
+        numbered.into_iter().find(|name| taken.insert(name.to_lowercase())).unwrap_or(stem)
+    };
+    photos.iter().map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn photos_of_one_name_get_folders_of_their_own() {
+        let photos = ["a/cat.jpg", "b/cat.png", "Cat.gif", "dog.jpg"].map(PathBuf::from);
+        assert_eq!(folder_names(&photos), ["cat", "cat-2", "Cat-3", "dog"]);
     }
 }

@@ -4,9 +4,12 @@ mod bench;
 mod config;
 mod devices;
 mod image;
+mod image_method;
+mod image_subject;
 mod input;
 mod inspect;
 mod inspect_sharing;
+mod interrupt;
 mod lime;
 mod manual;
 mod method;
@@ -45,7 +48,7 @@ Examples:
   whybox plot whybox-out/explanation.json --kind waterfall --out why.svg
   whybox devices
 
-Exit codes: 0 good, 2 wrong usage, 1 anything else.";
+Exit codes: 0 good, 2 wrong usage, 130 interrupted, 1 anything else.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -97,6 +100,10 @@ fn main() -> ExitCode {
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(whybox::Error::Interrupted(_)) => {
+            eprintln!("error: interrupted");
+            ExitCode::from(interrupt::EXIT_CODE)
+        }
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// A bar on standard error that appears once a second has passed, if that is a terminal.
 pub struct Bar {
@@ -16,13 +16,20 @@ impl Bar {
         let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::hidden());
         // The template is a constant that indicatif accepts; without it the default style serves.
         let template =
-            "{spinner:.cyan} {msg:12} {wide_bar:.cyan/dim} {human_pos}/{human_len}  {rate}  {eta} left";
+            "{spinner:.cyan} {msg:12} {wide_bar:.cyan/dim} {human_pos}/{human_len}  {rate}  {left}";
         if let Ok(style) = ProgressStyle::with_template(template) {
+            // Before the first evaluations there is no rate to tell. What cannot be written is left out.
             let rate = |state: &ProgressState, out: &mut dyn Write| {
-                // A rate that cannot be written is left out.
-                let _ = write!(out, "{:.0}/s", state.per_sec());
+                if state.pos() > 0 {
+                    let _ = write!(out, "{:.0}/s", state.per_sec());
+                }
             };
-            bar.set_style(style.with_key("rate", rate));
+            let left = |state: &ProgressState, out: &mut dyn Write| {
+                if state.pos() > 0 {
+                    let _ = write!(out, "{:#} left", HumanDuration(state.eta()));
+                }
+            };
+            bar.set_style(style.with_key("rate", rate).with_key("left", left));
         }
         let late = bar.clone();
         std::thread::spawn(move || {
@@ -46,6 +53,24 @@ impl Bar {
     pub fn of(&self, done: usize, total: usize) {
         self.bar.set_length(total as u64);
         self.at(done);
+    }
+
+    /// A new input begins: nothing is evaluated of `total`.
+    pub fn restart(&self, total: usize) {
+        self.bar.set_length(total as u64);
+        self.bar.set_position(0);
+        self.bar.reset_elapsed();
+        self.bar.reset_eta();
+    }
+
+    /// So many evaluations are expected, as a forecast says.
+    pub fn expect(&self, total: usize) {
+        self.bar.set_length(total as u64);
+    }
+
+    /// Does something that writes to the terminal, with the bar out of the way.
+    pub fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
     }
 
     /// `done` evaluations are done.

@@ -118,7 +118,8 @@ fn located(error: Error, file: &str) -> Error {
     | Error::Unsupported(detail)
     | Error::Device(detail)
     | Error::Numeric(detail)
-    | Error::Io(detail)) = &mut error;
+    | Error::Io(detail)
+    | Error::Interrupted(detail)) = &mut error;
     detail.at = if detail.at.is_empty() { file.to_owned() } else { format!("{file}: {}", detail.at) };
     error
 }

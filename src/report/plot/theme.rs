@@ -62,6 +62,19 @@ static PAGE: Theme = Theme {
     neutral: [255, 255, 255],
 };
 
+impl Theme {
+    /// The ground as red, green and blue; white for a page's, which decides by itself.
+    pub(in crate::report) fn paper_rgb(&self) -> [u8; 3] {
+        let digits = self.paper.strip_prefix('#').and_then(|hex| u32::from_str_radix(hex, 16).ok());
+        digits.map_or([255; 3], |rgb| [(rgb >> 16) as u8, (rgb >> 8) as u8, rgb as u8])
+    }
+
+    /// Warnings, legible on the ground.
+    pub(in crate::report) fn warning(&self) -> &'static str {
+        if self.paper_rgb()[0] < 128 { "#f4d58a" } else { "#8a5a00" }
+    }
+}
+
 impl ThemeName {
     pub(in crate::report) fn theme(self) -> &'static Theme {
         match self {
