@@ -132,8 +132,9 @@ impl Game for TableGame<'_> {
         varies
     }
 
+    /// Of one row: rows that are played together get the values that they get alone.
     fn work(&self) -> f64 {
-        self.network.plan().macs() as f64 * self.evaluations_per_coalition() as f64
+        self.network.plan().macs() as f64 * self.masker.weights().len() as f64
     }
 
     fn values(&self, coalitions: &Coalitions) -> Result<Array2<f64>> {
