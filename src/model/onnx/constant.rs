@@ -3,6 +3,7 @@
 use std::cell::Ref;
 use std::ops::Deref;
 use std::path::Path;
+use std::sync::Arc;
 
 use rten_onnx::onnx::{DataLocation, DataType, TensorProto};
 
@@ -164,9 +165,10 @@ impl Constant {
         {
             return Err(damaged(&format!("{} bytes do not hold {elements} elements of {kind}", raw.len())));
         }
-        let floats = |data: Vec<f32>| {
+        // Collected where they stay: a network's weights are not copied once more.
+        let floats = |data: Arc<[f32]>| {
             expect(data.len())?;
-            Ok(Constant::Float(Tensor { shape: shape.clone(), data: data.into() }))
+            Ok(Constant::Float(Tensor { shape: shape.clone(), data }))
         };
         let ints = |data: Vec<i64>| {
             expect(data.len())?;
@@ -177,7 +179,7 @@ impl Constant {
         };
         match (kind, raw) {
             (DataType::FLOAT, Some(raw)) => floats(each(&raw, f32::from_le_bytes)),
-            (DataType::FLOAT, None) => floats(tensor.float_data.clone()),
+            (DataType::FLOAT, None) => floats(tensor.float_data.as_slice().into()),
             (DataType::DOUBLE, Some(raw)) => floats(each(&raw, |b| f64::from_le_bytes(b) as f32)),
             (DataType::DOUBLE, None) => floats(tensor.double_data.iter().map(|&v| v as f32).collect()),
             (DataType::FLOAT16, Some(raw)) => floats(each(&raw, |b| half::f16::from_le_bytes(b).to_f32())),
@@ -215,7 +217,7 @@ fn element_bytes(kind: DataType) -> Option<usize> {
 }
 
 /// Reads little-endian elements of `WIDTH` bytes.
-fn each<const WIDTH: usize, T>(raw: &[u8], read: impl Fn([u8; WIDTH]) -> T) -> Vec<T> {
+fn each<const WIDTH: usize, T, C: FromIterator<T>>(raw: &[u8], read: impl Fn([u8; WIDTH]) -> T) -> C {
     raw.as_chunks::<WIDTH>().0.iter().map(|bytes| read(*bytes)).collect()
 }
 
