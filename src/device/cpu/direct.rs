@@ -30,16 +30,23 @@ pub(crate) struct Direct {
 impl Direct {
     /// Packs the weights.
     pub fn new(level: Level, plan: &Plan, conv: &Conv) -> Self {
-        let weight = &plan.weights[conv.weight].data;
-        let taps = conv.sliding.window.kernel.iter().product();
-        let (depth, channels) = (conv.cin / conv.groups, conv.cout / conv.groups);
-        let rows = taps * depth;
-        let weights = Packed::new(level, [conv.groups, taps, depth, channels], |group, k, o| {
-            weight[(group * rows + k) * channels + o]
-        });
-        let block_rows = if weights.bytes() > RESIDENT_BYTES { LARGE_BLOCK_ROWS } else { BLOCK_ROWS };
+        let (weights, block_rows) = pack(level, plan, conv);
         Direct { conv: conv.clone(), weights, bias: bias(plan, conv), block_rows }
     }
+}
+
+/// The weights of a convolution with any number of groups but depthwise, packed, and how many rows go through all
+/// panels together.
+pub(crate) fn pack(level: Level, plan: &Plan, conv: &Conv) -> (Packed, usize) {
+    let weight = &plan.weights[conv.weight].data;
+    let taps = conv.sliding.window.kernel.iter().product();
+    let (depth, channels) = (conv.cin / conv.groups, conv.cout / conv.groups);
+    let rows = taps * depth;
+    let weights = Packed::new(level, [conv.groups, taps, depth, channels], |group, k, o| {
+        weight[(group * rows + k) * channels + o]
+    });
+    let block_rows = if weights.bytes() > RESIDENT_BYTES { LARGE_BLOCK_ROWS } else { BLOCK_ROWS };
+    (weights, block_rows)
 }
 
 /// The bias of a convolution, or nothing.

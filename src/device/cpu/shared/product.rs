@@ -1,20 +1,11 @@
 //! Convolution over columns: the matrix product that reads its rows by address, with addresses from restrictions.
 
 use super::columns::{OverColumns, Task};
-use crate::device::cpu::direct::bias;
+use crate::device::cpu::direct::{bias, pack};
 use crate::device::cpu::memory::Workspace;
-use crate::device::cpu::product::{MR, Packed, Product};
+use crate::device::cpu::product::{Packed, Product};
 use crate::device::cpu::simd::Level;
 use crate::plan::{Conv, Plan};
-
-/// Columns that go through all panels together.
-const BLOCK: usize = 16 * MR;
-
-/// The same where the weights are too large for the second cache.
-const LARGE_BLOCK: usize = 64 * MR;
-
-/// Weights of at most so many bytes stay in the second cache.
-const RESIDENT_BYTES: usize = 1 << 20;
 
 /// A convolution with any number of groups but depthwise.
 pub(crate) struct Gathered {
@@ -27,14 +18,7 @@ pub(crate) struct Gathered {
 impl Gathered {
     /// Packs the weights.
     pub fn new(level: Level, plan: &Plan, conv: &Conv) -> Self {
-        let weight = &plan.weights[conv.weight].data;
-        let taps = conv.sliding.window.kernel.iter().product();
-        let (depth, channels) = (conv.cin / conv.groups, conv.cout / conv.groups);
-        let rows = taps * depth;
-        let weights = Packed::new(level, [conv.groups, taps, depth, channels], |group, k, o| {
-            weight[(group * rows + k) * channels + o]
-        });
-        let block = if weights.bytes() > RESIDENT_BYTES { LARGE_BLOCK } else { BLOCK };
+        let (weights, block) = pack(level, plan, conv);
         Gathered { conv: conv.clone(), weights, bias: bias(plan, conv), block }
     }
 }
