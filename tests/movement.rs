@@ -4,12 +4,15 @@
 #[allow(dead_code, reason = "shared with other test files")]
 #[path = "common/gpu.rs"]
 mod gpu;
+#[path = "common/networks.rs"]
+mod networks;
 #[path = "common/reference.rs"]
 mod reference;
 
 use std::path::{Path, PathBuf};
 
 use gpu::gpu;
+use networks::each_network;
 use reference::run_reference;
 use whybox::device::RunOptions;
 use whybox::model::Model;
@@ -56,20 +59,9 @@ impl Case {
 
 /// Runs `check` on every network and reports all that fail.
 fn each(check: impl Fn(&Case) -> Result<(), String>) {
-    let entries = std::fs::read_dir(folder())
-        .expect("the fixtures are there")
-        .map(|entry| entry.expect("a file").path());
-    let mut paths: Vec<_> =
-        entries.filter(|path| path.extension().is_some_and(|end| end == "onnx")).collect();
-    paths.sort();
-    assert!(paths.len() >= NETWORKS, "{} networks are there", paths.len());
-    let failures: Vec<String> = paths
-        .iter()
-        .filter_map(|path| {
-            Case::load(path).and_then(|case| check(&case).map_err(|e| format!("{}: {e}", case.name))).err()
-        })
-        .collect();
-    assert!(failures.is_empty(), "{} of {} fail:\n{}", failures.len(), paths.len(), failures.join("\n"));
+    each_network(&folder(), NETWORKS, |path| {
+        Case::load(path).and_then(|case| check(&case).map_err(|e| format!("{}: {e}", case.name)))
+    });
 }
 
 /// Says where two answers are furthest apart, if that is too far.
