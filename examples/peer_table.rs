@@ -2,8 +2,7 @@
 //! explained. The background is the table's first 100 rows, the instances are those that follow.
 //!
 //! ```sh
-//! cargo run --release --example peer_table -- net.onnx              # answers commands with a line of JSON each
-//! cargo run --release --example peer_table -- net.onnx result.json  # one Kernel SHAP explanation, from cold to a file
+//! cargo run --release --example peer_table -- net.onnx   # answers commands with a line of JSON each
 //! ```
 //!
 //! | command | answer |
@@ -41,11 +40,6 @@ fn main() -> Result<()> {
     let path = arguments.first().ok_or_else(|| Error::parameter("no network", "peer_table", "NET.onnx"))?;
     let network = Device::cpu().load(&Model::from_onnx(path)?.probabilities()?)?;
     let bench = Bench { network, rows: rows()? };
-    if let Some(result) = arguments.get(1) {
-        let answer = bench.shap(1, 0, Terms::Triples)?;
-        return std::fs::write(result, answer.to_string())
-            .map_err(|error| Error::io(error.to_string(), result, "choose a place that can be written"));
-    }
     let neighbourhood = Neighbourhood::new(bench.rows.view(), &[false; 30], Discretiser::Quartile, None)?;
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|error| Error::io(error.to_string(), "standard input", "send commands"))?;
@@ -111,8 +105,9 @@ impl Bench {
         let lime = LimeTabular { samples, seed, labels: Labels::Given(vec![1]), ..lime.clone() };
         let start = Instant::now();
         let mut ask = |codes: ArrayView2<f64>| {
-            let cells: Vec<f32> = codes.iter().map(|&x| x as f32).collect();
-            let answers = self.network.responses(&Rows::new(&cells, 30)?, &RunOptions::default())?;
+            let cells = codes.mapv(|x| x as f32);
+            let rows = Rows::new(cells.as_slice().unwrap_or_default(), 30)?;
+            let answers = self.network.responses(&rows, &RunOptions::default())?;
             Ok(answers.mapv(f64::from))
         };
         let instance = self.rows.row(BACKGROUND).to_vec();

@@ -7,6 +7,7 @@ import subprocess
 from models import ROOT
 
 PROGRAMS = ROOT / "target/release/examples"
+PROGRAM = ROOT / "target/release/whybox"
 
 
 class Whybox:
@@ -28,7 +29,7 @@ class Whybox:
 
 def build():
     """Builds the programs of whybox's side; cargo does nothing where they are up to date."""
-    subprocess.run(["cargo", "build", "--release", "--example", "peer_image", "--example", "peer_table"],
+    subprocess.run(["cargo", "build", "--release", "--bin", "whybox", "--example", "peer_image", "--example", "peer_table"],
                    cwd=ROOT, check=True)
 
 

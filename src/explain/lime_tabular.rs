@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use ndarray::{Array2, ArrayView2, Axis};
+use rayon::prelude::*;
 
 use super::lime::attribution;
 use super::{Explanation, Labels, Progress};
@@ -11,7 +12,7 @@ use crate::solve::{Distance, Gram, Kernel, Selection, Surrogate, SurrogateOption
 use crate::{Error, Result};
 
 /// Rows that are drawn, evaluated and added to the moments at a time.
-const BLOCK_ROWS: usize = 4096;
+const BLOCK_ROWS: usize = 2048;
 
 /// A black box over a table's rows: `[rows, features]`, numbers and codes of categories, to `[rows, outputs]`.
 pub type RowFunction<'a> = dyn FnMut(ArrayView2<f64>) -> Result<Array2<f64>> + 'a;
@@ -124,7 +125,7 @@ impl LimeTabular {
             // Standard layout, so one slice after the other.
             let cells = data.as_slice().unwrap_or_else(|| unreachable!());
             let weights: Vec<f64> = cells
-                .chunks_exact(features)
+                .par_chunks_exact(features)
                 .map(|row| kernel.weight(self.distance.between(row, &origin)))
                 .collect();
             gram.add_rows(data.view(), &weights, values.select(Axis(1), &labels).view())?;

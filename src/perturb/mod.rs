@@ -7,6 +7,7 @@
 mod background;
 mod bins;
 pub mod coalitions;
+mod column;
 mod neighbourhood;
 mod orthogonal;
 pub(crate) mod pairs;

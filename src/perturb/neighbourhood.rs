@@ -7,21 +7,19 @@
 //! counter = (r low, r high, f, NEIGHBOURHOOD_STREAM)      key = (seed low, seed high)
 //! ```
 //!
-//! so it depends neither on chunks nor on threads. Normal draws go through [`normal_quantile`] on the host, in f64.
+//! so it depends neither on chunks nor on threads. Normal draws go through [`normal_quantile`](super::normal_quantile) on the host, in f64.
 
 use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, Axis};
+use pulp::NullaryFnOnce;
 use rayon::prelude::*;
-use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::bins::{Bins, Discretiser};
-use super::normal_quantile;
+use super::column::{Column, Lanes, TILE, uniforms};
 use super::philox::{halves, philox4x32_10};
 use crate::{Error, Result};
 
-/// The stream that neighbourhoods are drawn from.
-const NEIGHBOURHOOD_STREAM: u32 = 16;
 /// The stream of the Latin hypercube's permutations.
 const HYPERCUBE_STREAM: u32 = 17;
 
@@ -46,25 +44,6 @@ pub enum Around {
     Mean,
     /// The instance.
     Instance,
-}
-
-/// One column as the table has it.
-#[derive(Debug, Clone, PartialEq)]
-enum Column {
-    /// Codes and their cumulative shares.
-    Categories { values: Vec<f64>, cumulative: Vec<f64> },
-    /// Bins, their cumulative shares, and for each bin its ends as probabilities of its normal distribution.
-    Binned { bins: Bins, cumulative: Vec<f64>, ends: Vec<Ends> },
-    /// Mean and standard deviation (1 for a constant column).
-    Continuous { mean: f64, scale: f64 },
-}
-
-/// The ends of a truncated standard normal distribution as lower-tail probabilities; of its mirror image, if it lies above 0.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Ends {
-    mirrored: bool,
-    from: f64,
-    to: f64,
 }
 
 /// What a table says about the neighbourhood of any of its rows.
@@ -205,25 +184,28 @@ impl Neighbourhood {
         };
         let mut data = vec![0.0; rows.len() * features];
         let mut codes = vec![0.0; rows.len() * features];
-        let cells = data.par_chunks_mut(features).zip(codes.par_chunks_mut(features));
-        cells.zip(rows.clone().into_par_iter()).for_each(|((data, codes), row)| {
-            if row == 0 {
-                data.copy_from_slice(&origin);
-                codes.copy_from_slice(instance);
-                return;
-            }
+        let tiles = data.par_chunks_mut(TILE * features).zip(codes.par_chunks_mut(TILE * features));
+        let simd = pulp::Arch::new();
+        tiles.enumerate().for_each(|(tile, (data, codes))| {
+            let first = (rows.start + tile * TILE) as u64;
             for (feature, column) in self.columns.iter().enumerate() {
-                let mut draws = uniforms(row as u64, feature as u32, seed);
-                if !strata.is_empty() {
-                    for (draw, shuffle) in draws.iter_mut().zip(&strata[2 * feature..]) {
-                        *draw = (shuffle.of(row as u64 - 1) as f64 + *draw) / shuffle.length as f64;
-                    }
-                }
                 let centre = match self.around {
                     Around::Mean => None,
                     Around::Instance => Some(instance[feature]),
                 };
-                (data[feature], codes[feature]) = column.draw(draws, own[feature], centre);
+                let mut lanes = [[0.0; TILE]; 2];
+                let [seen, coded] = &mut lanes;
+                let strata = strata.get(2 * feature..2 * feature + 2).unwrap_or_default();
+                let (feature_number, own) = (feature as u32, own[feature]);
+                simd.dispatch(Draw { first, feature_number, seed, strata, column, own, centre, seen, coded });
+                let cells = data.chunks_exact_mut(features).zip(codes.chunks_exact_mut(features));
+                for ((data, codes), (&seen, &coded)) in cells.zip(seen.iter().zip(coded.iter())) {
+                    (data[feature], codes[feature]) = (seen, coded);
+                }
+            }
+            if first == 0 {
+                data[..features].copy_from_slice(&origin);
+                codes[..features].copy_from_slice(instance);
             }
         });
         let shape = (rows.len(), features);
@@ -233,103 +215,40 @@ impl Neighbourhood {
     }
 }
 
-impl Column {
-    fn categories(mut column: Vec<f64>) -> Self {
-        column.sort_by(f64::total_cmp);
-        let total = column.len() as f64;
-        let runs: Vec<(f64, usize)> = column.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect();
-        let shares: Vec<f64> = runs.iter().map(|&(_, count)| count as f64 / total).collect();
-        Column::Categories {
-            values: runs.iter().map(|&(value, _)| value).collect(),
-            cumulative: cumulative(&shares),
-        }
-    }
+/// Draws a tile of a column. (A closure would not be compiled for the instruction set.)
+struct Draw<'a> {
+    first: u64,
+    feature_number: u32,
+    seed: u64,
+    strata: &'a [Shuffle],
+    column: &'a Column,
+    own: f64,
+    centre: Option<f64>,
+    seen: &'a mut Lanes,
+    coded: &'a mut Lanes,
+}
 
-    fn binned(bins: Bins) -> Self {
-        let normal = Normal::standard();
-        let ends = (0..bins.means.len()).map(|bin| {
-            let standard = |x: f64| (x - bins.means[bin]) / bins.stds[bin];
-            let (low, high) = (standard(bins.lows[bin]), standard(bins.highs[bin]));
-            // Far above the mean, probabilities near 1 have lost their digits; the mirror image has not.
-            if low > 0.0 {
-                Ends { mirrored: true, from: normal.cdf(-high), to: normal.cdf(-low) }
-            } else {
-                Ends { mirrored: false, from: normal.cdf(low), to: normal.cdf(high) }
-            }
-        });
-        Column::Binned { ends: ends.collect(), cumulative: cumulative(&bins.shares), bins }
-    }
+impl NullaryFnOnce for Draw<'_> {
+    type Output = ();
 
-    fn continuous(column: &[f64]) -> Self {
-        let n = column.len() as f64;
-        let mean = column.iter().sum::<f64>() / n;
-        let scale = (column.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
-        // As scikit-learn's StandardScaler: a constant column is not scaled.
-        let constant = scale <= 10.0 * f64::EPSILON * mean.abs();
-        Column::Continuous { mean, scale: if constant { 1.0 } else { scale } }
-    }
-
-    /// The code or bin of the instance's value; unused for continuous columns.
-    fn place(&self, x: f64) -> f64 {
-        match self {
-            Column::Binned { bins, .. } => bins.of(x) as f64,
-            _ => x,
-        }
-    }
-
-    /// What the surrogate and what the black box sees.
-    fn draw(&self, [choice, within]: [f64; 2], own: f64, centre: Option<f64>) -> (f64, f64) {
-        let same = |is: bool| f64::from(u8::from(is));
-        match self {
-            Column::Categories { values, cumulative } => {
-                let value = values[pick(cumulative, choice)];
-                (same(value == own), value)
-            }
-            Column::Binned { bins, cumulative, ends } => {
-                let bin = pick(cumulative, choice);
-                let (low, high) = (bins.lows[bin], bins.highs[bin]);
-                let Ends { mirrored, from, to } = ends[bin];
-                let z = normal_quantile(from + within * (to - from));
-                let value = bins.means[bin] + bins.stds[bin] * if mirrored { -z } else { z };
-                // Rounding, or a bin that is one value.
-                let value =
-                    if value.is_finite() { value.clamp(low, high) } else { bins.means[bin].clamp(low, high) };
-                (same(bin as f64 == own), value)
-            }
-            Column::Continuous { mean, scale } => {
-                let value = normal_quantile(within) * scale + centre.unwrap_or(*mean);
-                ((value - mean) / scale, value)
-            }
-        }
+    #[inline(always)]
+    fn call(self) {
+        let mut draws = uniforms(self.first, self.feature_number, self.seed);
+        stratify(&mut draws, self.first, self.strata);
+        self.column.draw(&draws, self.own, self.centre, self.seen, self.coded);
     }
 }
 
-fn cumulative(shares: &[f64]) -> Vec<f64> {
-    let mut sum = 0.0;
-    shares
-        .iter()
-        .map(|share| {
-            sum += share;
-            sum
-        })
-        .collect()
-}
-
-/// The first place whose cumulative share exceeds `u`; rounding at the end goes to the last share above zero.
-fn pick(cumulative: &[f64], u: f64) -> usize {
-    let last = cumulative.partition_point(|&sum| sum < cumulative[cumulative.len() - 1]);
-    cumulative.partition_point(|&sum| sum <= u).min(last)
-}
-
-/// Two uniform numbers in (0, 1).
-fn uniforms(row: u64, feature: u32, seed: u64) -> [f64; 2] {
-    let [low, high] = halves(row);
-    let [a, b, c, d] = philox4x32_10([low, high, feature, NEIGHBOURHOOD_STREAM], halves(seed));
-    let uniform = |low: u32, high: u32| {
-        let bits = (u64::from(high) << 32 | u64::from(low)) >> 12;
-        (bits as f64 + 0.5) / (1u64 << 52) as f64
-    };
-    [uniform(a, b), uniform(c, d)]
+/// Puts the draws of rows `first..` into their strata; row 0, the instance, has none.
+fn stratify(draws: &mut [Lanes; 2], first: u64, strata: &[Shuffle]) {
+    for (draws, shuffle) in draws.iter_mut().zip(strata) {
+        for (draw, row) in draws.iter_mut().zip(first..) {
+            // Beyond the last row there may be none either.
+            if (1..=shuffle.length).contains(&row) {
+                *draw = (shuffle.of(row - 1) as f64 + *draw) / shuffle.length as f64;
+            }
+        }
+    }
 }
 
 /// A permutation of `0..length` that is computed place by place: a Feistel network over the next power of four, walked until it
@@ -372,6 +291,7 @@ impl Shuffle {
 mod tests {
     use super::*;
     use ndarray::array;
+    use statrs::distribution::{ContinuousCDF, Normal};
 
     #[test]
     fn shuffles_are_permutations() {

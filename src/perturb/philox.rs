@@ -31,6 +31,7 @@ const LANES: u64 = 4;
 ///     [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]
 /// );
 /// ```
+#[inline(always)]
 pub fn philox4x32_10(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     let ([mut a, mut b, mut c, mut d], [mut left, mut right]) = (counter, key);
     for _ in 0..ROUNDS {
@@ -44,12 +45,14 @@ pub fn philox4x32_10(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 }
 
 /// The low and the high half of a product.
+#[inline(always)]
 fn multiply(a: u32, b: u32) -> (u32, u32) {
     let [low, high] = halves(u64::from(a) * u64::from(b));
     (low, high)
 }
 
 /// Splits a 64-bit number into the two words of a key or counter, low word first.
+#[inline(always)]
 pub(super) fn halves(value: u64) -> [u32; 2] {
     [value as u32, (value >> 32) as u32]
 }

@@ -14,8 +14,8 @@
 /// ```
 pub fn normal_quantile(p: f64) -> f64 {
     let q = p - 0.5;
-    if q.abs() <= 0.425 {
-        return q * ratio(&MIDDLE, 0.180_625 - q * q);
+    if q.abs() <= CENTRAL {
+        return central_quantile(p);
     }
     let tail = if q < 0.0 { p } else { 1.0 - p };
     if tail.is_nan() || tail < 0.0 {
@@ -30,9 +30,20 @@ pub fn normal_quantile(p: f64) -> f64 {
     if q < 0.0 { -z } else { z }
 }
 
+/// Probabilities no farther than this from a half need no logarithm.
+pub(super) const CENTRAL: f64 = 0.425;
+
+/// [`normal_quantile`] of a probability within [`CENTRAL`] of a half; without branches.
+#[inline(always)]
+pub(super) fn central_quantile(p: f64) -> f64 {
+    let q = p - 0.5;
+    q * ratio(&MIDDLE, 0.180_625 - q * q)
+}
+
 /// Coefficients of numerator and denominator, the constant first.
 type Ratio = [[f64; 8]; 2];
 
+#[inline(always)]
 fn ratio([above, below]: &Ratio, x: f64) -> f64 {
     let polynomial = |all: &[f64; 8]| all.iter().rev().fold(0.0, |sum, coefficient| sum * x + coefficient);
     polynomial(above) / polynomial(below)

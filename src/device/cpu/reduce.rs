@@ -143,8 +143,10 @@ unsafe fn columns<S: Simd>(simd: S, from: *const f32, to: *mut f32, [len, inner]
         // SAFETY (whole body): by the caller's promise; no vector has more than 16 lanes.
         unsafe {
             let x = |l: usize| simd.load_upto(from.add(l * inner + i), left);
-            let max = (0..len)
-                .fold(simd.splat(f32::NEG_INFINITY), |max, l| simd.keep_nan(max, simd.max(max, x(l))));
+            let mut max = simd.splat(f32::NEG_INFINITY);
+            for l in 0..len {
+                max = simd.keep_nan(max, simd.max(max, x(l)));
+            }
             let mut sum = simd.splat(0.0);
             for l in 0..len {
                 let e = simd.exp(simd.sub(x(l), max));

@@ -125,74 +125,84 @@ impl Packed {
 
 /// Softmax over the outputs of a column `[outputs, lanes]`, or its logarithm.
 #[inline(always)]
-pub(super) fn softmax(column: &mut [f32], lanes: usize, log: bool) {
-    const MOST: usize = super::LINE;
-    let mut most = [f32::NEG_INFINITY; MOST];
-    for output in column.chunks_exact(lanes) {
-        // Not f32::max alone, which would hide a NaN: exp(NaN − max) brings it back.
-        most.iter_mut().zip(output).for_each(|(most, &x)| *most = most.max(x));
+pub(super) fn softmax<S: Simd>(simd: S, column: &mut [f32], log: bool) {
+    let lanes = S::LANES;
+    assert!(column.len().is_multiple_of(lanes));
+    // SAFETY (all blocks): steps of LANES within the column, by the assertion.
+    let mut most = simd.splat(f32::NEG_INFINITY);
+    for at in (0..column.len()).step_by(lanes) {
+        // A NaN may hide behind another number here: exp(NaN − max) brings it back.
+        most = unsafe { simd.max(simd.load(column.as_ptr().add(at)), most) };
     }
-    let mut sums = [0.0f32; MOST];
-    for output in column.chunks_exact_mut(lanes) {
-        for ((x, &most), sum) in output.iter_mut().zip(&most).zip(&mut sums) {
-            *x -= most;
-            let power = exp(*x);
-            *sum += power;
-            if !log {
-                *x = power;
+    let mut sum = simd.splat(0.0);
+    for at in (0..column.len()).step_by(lanes) {
+        unsafe {
+            let place = column.as_mut_ptr().add(at);
+            let less = simd.sub(simd.load(place), most);
+            let power = simd.keep_nan(less, simd.exp(less));
+            sum = simd.add(sum, power);
+            simd.store(place, if log { less } else { power });
+        }
+    }
+    if !log {
+        let share = simd.div(simd.splat(1.0), sum);
+        for at in (0..column.len()).step_by(lanes) {
+            unsafe {
+                let place = column.as_mut_ptr().add(at);
+                simd.store(place, simd.mul(simd.load(place), share));
             }
         }
+        return;
     }
+    let mut sums = [0.0f32; super::LINE];
+    unsafe { simd.store(sums.as_mut_ptr(), sum) };
+    sums.iter_mut().for_each(|sum| *sum = sum.ln());
     for output in column.chunks_exact_mut(lanes) {
-        for (x, &sum) in output.iter_mut().zip(&sums) {
-            if log { *x -= sum.ln() } else { *x /= sum }
-        }
+        output.iter_mut().zip(&sums).for_each(|(x, sum)| *x -= sum);
     }
-}
-
-/// eˣ for x ≤ 0, within 2 ulp; without branches, so that a loop over lanes becomes vectors.
-///
-/// x = n ln 2 + r with |r| ≤ ln 2 / 2, ln 2 in two parts (Cody and Waite), and the series of eʳ to the seventh power.
-#[inline(always)]
-fn exp(x: f32) -> f32 {
-    /// 1.5 · 2²³: adding it rounds to an integer, which is then in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    const HIGH: f32 = 0.693_359_4;
-    const LOW: f32 = -2.121_944_4e-4;
-    // Below −87 the power of two would leave the normal numbers; a NaN stays.
-    let x = if x < -87.0 { -87.0 } else { x };
-    let rounded = x.mul_add(std::f32::consts::LOG2_E, ROUND);
-    let n = rounded - ROUND;
-    let r = n.mul_add(-LOW, n.mul_add(-HIGH, x));
-    let mut series = 1.0 / 5040.0;
-    for factor in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        series = r.mul_add(series, factor);
-    }
-    let power = f32::from_bits((rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127)) << 23);
-    series * power
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::simd::Job;
     use super::*;
 
-    #[test]
-    fn powers_are_those_of_the_library() {
-        for step in 0..=86_000 {
-            let x = -(step as f32) * 1e-3;
-            let exact = f64::from(x).exp();
-            assert!((f64::from(exp(x)) - exact).abs() <= 3e-7 * exact, "{x}: {} {exact}", exp(x));
+    struct Softmax<'a>(&'a mut [f32], bool);
+
+    impl Job for Softmax<'_> {
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            softmax(simd, self.0, self.1);
         }
-        assert!(exp(f32::NAN).is_nan() && exp(-1e9) < 1e-37);
-        assert_eq!(exp(0.0), 1.0);
     }
 
     #[test]
     fn softmax_by_lane() {
-        let mut column = vec![0.0, 1.0, 2.0, f32::NAN, 1.0, 1.0, -200.0, 0.0];
-        softmax(&mut column, 4, false);
-        assert_eq!(column[1], 0.5);
-        assert!((column[0] + column[4] - 1.0).abs() < 1e-6 && column[6] < 1e-30);
-        assert!(column[3].is_nan() && column[7].is_nan());
+        for level in Level::all() {
+            let lanes = level.lanes();
+            let logits = |lane: usize| match lane % 4 {
+                0 => [0.0, 1.0, -1.0],
+                1 => [1.0, 1.0, 1.0],
+                2 => [2.0, -200.0, 0.5],
+                _ => [f32::NAN, 0.0, 1.0],
+            };
+            let column: Vec<f32> = (0..3 * lanes).map(|at| logits(at % lanes)[at / lanes]).collect();
+            for log in [false, true] {
+                let mut found = column.clone();
+                level.run(Softmax(&mut found, log));
+                for lane in 0..lanes {
+                    let logits = logits(lane).map(f64::from);
+                    let most = logits.iter().copied().fold(f64::MIN, f64::max);
+                    let sum: f64 = logits.iter().map(|x| (x - most).exp()).sum();
+                    for (output, logit) in logits.iter().enumerate() {
+                        let exact = if log { logit - most - sum.ln() } else { (logit - most).exp() / sum };
+                        let found = f64::from(found[output * lanes + lane]);
+                        assert!(found.is_nan() == exact.is_nan(), "{} {lane}", level.name());
+                        // (a NaN compares as no larger)
+                        assert!(!((found - exact).abs() > 2e-6 * exact.abs().max(1e-3)), "{found} {exact}");
+                    }
+                }
+            }
+        }
     }
 }

@@ -414,6 +414,18 @@ fn open<S: Simd>(simd: S, layer: &Dense, instance: &[f32], absent: &[f32], colum
     unsafe { simd.finish(activation, column.as_mut_ptr(), column.len()) };
 }
 
+/// Σ x·w in f64, four sums beside each other (lanes are a multiple of four).
+#[inline(always)]
+fn weighted_sum(answers: &[f32], weights: &[f64]) -> f64 {
+    let mut sums = [0.0; 4];
+    for (x, w) in answers.chunks_exact(4).zip(weights.chunks_exact(4)) {
+        for at in 0..4 {
+            sums[at] += f64::from(x[at]) * w[at];
+        }
+    }
+    sums[0] + sums[1] + (sums[2] + sums[3])
+}
+
 /// Takes `count` columns through the other layers and adds their weighted answers to `sums` `[count, outputs]`.
 #[inline(always)]
 fn close<S: Simd>(
@@ -436,11 +448,10 @@ fn close<S: Simd>(
         from.as_mut_slice().chunks_exact_mut(size).take(count).zip(sums.chunks_exact_mut(run.outputs.len()))
     {
         if let Some(log) = run.mlp.softmax {
-            layers::softmax(column, S::LANES, log);
+            layers::softmax(simd, column, log);
         }
         for (sum, &output) in sums.iter_mut().zip(&run.outputs) {
-            let answers = &column[output * S::LANES..][..S::LANES];
-            *sum += answers.iter().zip(weights).map(|(&x, &w)| f64::from(x) * w).sum::<f64>();
+            *sum += weighted_sum(&column[output * S::LANES..][..S::LANES], weights);
         }
     }
 }

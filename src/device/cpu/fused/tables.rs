@@ -216,7 +216,10 @@ impl<'a> Walk<'a> {
             0 => gather(simd, absent, count, &table),
             level => {
                 sum(simd, absent, [leading, table(level)]);
-                (level + 1..count).for_each(|part| add(simd, absent, [table(part)]));
+                // A loop, not a closure: that would be compiled without the instruction set.
+                for part in level + 1..count {
+                    add(simd, absent, [table(part)]);
+                }
             }
         }
     }
