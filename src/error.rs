@@ -8,6 +8,13 @@
 use std::fmt;
 
 /// What went wrong, where, and what to do about it.
+///
+/// # Example
+/// ```
+/// let error = whybox::Error::parameter("zero samples", "--samples 0", "ask for at least 1");
+/// let detail = error.detail();
+/// assert_eq!((detail.at.as_str(), detail.remedy.as_str()), ("--samples 0", "ask for at least 1"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Detail {
     /// What went wrong, in one sentence without a full stop.
@@ -69,6 +76,18 @@ pub enum Error {
 }
 
 /// A `Result` whose error is [`Error`].
+///
+/// # Example
+/// ```
+/// fn halves(samples: usize) -> whybox::Result<usize> {
+///     match samples % 2 {
+///         0 => Ok(samples / 2),
+///         _ => Err(whybox::Error::parameter("an odd number of samples", "samples", "take one more")),
+///     }
+/// }
+/// assert_eq!(halves(6), Ok(3));
+/// assert!(halves(7).is_err());
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 macro_rules! constructors {

@@ -143,7 +143,9 @@ fn run_page(page: &Path) -> (Vec<String>, BTreeSet<String>) {
             }
             "rust" | "toml" => continue,
             "python" => {
-                left.insert(format!("Python: {}", block.lines.first().map_or("", |line| line)));
+                let why = block.not_run.as_deref();
+                let why = why.unwrap_or_else(|| panic!("{}: a block of Python is not marked", name(page)));
+                left.insert(format!("Python: {} ({why})", block.lines.first().map_or("", |line| line)));
                 continue;
             }
             other => panic!("{}: blocks of language {other:?} are neither run nor listed", name(page)),

@@ -166,7 +166,7 @@ fn stability_is_in_document_page_and_terminal() {
 fn every_view_is_drawn_on_both_grounds() {
     let folder = folder();
     for theme in ["light", "dark"] {
-        let views = "overlay,positive,negative,top:3,errors,classes";
+        let views = "overlay,segments,positive,negative,top:3,errors,classes";
         let arguments = ["--samples", "100", "--top", "2", "--show", views, "--theme", theme, "--out", theme];
         good(&run(folder.path(), &with(&arguments)));
     }
@@ -174,7 +174,7 @@ fn every_view_is_drawn_on_both_grounds() {
         let path = folder.path().join(theme).join(format!("explanation{view}.png"));
         image::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).to_rgb8()
     };
-    let views = ["", "-positive", "-negative", "-top", "-errors", "-classes"];
+    let views = ["", "-segments", "-positive", "-negative", "-top", "-errors", "-classes"];
     for view in views {
         let (light, dark) = (pixels("light", view), pixels("dark", view));
         assert_eq!(light.dimensions(), dark.dimensions());

@@ -6,7 +6,8 @@ use image::{Rgb, RgbImage};
 use resvg::usvg;
 use whybox::Error;
 use whybox::report::{
-    ExplainedClass, ImageReport, OUTSIDE, PhotoSegments, SCHEMA, Scale, missing_glyphs, terminal,
+    BlockColours, ExplainedClass, ImageReport, OUTSIDE, PhotoSegments, SCHEMA, Scale, blocks, missing_glyphs,
+    terminal,
 };
 
 /// A report over a `width` × `height` gradient cut into `segments` stretches of pixels.
@@ -185,7 +186,8 @@ fn the_page_refers_to_nothing_outside_and_escapes_names() {
     let references = html.split("href=\"").skip(1);
     assert!(references.clone().count() > 0);
     for reference in references {
-        assert!(reference.starts_with("data:image/"), "{}", &reference[..20]);
+        let inside = reference.starts_with("data:image/") || reference.starts_with('#');
+        assert!(inside, "{}", &reference[..20]);
     }
     assert!(html.contains("default-src 'none'"));
 }
@@ -241,6 +243,47 @@ fn the_terminal_text_is_the_same_without_colours() {
     for word in ["LIME", "a device", "1,000", "1,235 per second", "62.3 %", "0.834", "load 200 ms"] {
         assert!(plain.contains(word), "{word} in\n{plain}");
     }
+}
+
+#[test]
+fn maps_as_blocks_keep_to_their_room_and_show_the_signs() {
+    let mut report = report(80, 40, 2, &["tabby cat", "tiger cat", "猫".repeat(40).as_str()]);
+    for class in &mut report.classes {
+        class.weights = vec![0.5, -0.5];
+    }
+    let visible = |text: &str| {
+        let mut plain = String::new();
+        for part in text.split('\u{1b}') {
+            plain.push_str(
+                part.split_once('m').filter(|_| part.starts_with('[')).map_or(part, |(_, rest)| rest),
+            );
+        }
+        plain
+    };
+    for (colours, mark) in [(BlockColours::True, "[38;2;"), (BlockColours::Palette, "[38;5;")] {
+        for (columns, rows) in [(10, 4), (60, 20), (110, 30), (400, 12)] {
+            let text = blocks(&report, colours, columns, rows).unwrap();
+            assert!(text.contains(mark));
+            let plain = visible(&text);
+            let lines: Vec<&str> = plain.lines().collect();
+            assert!(lines.len() <= rows + 2, "{columns} × {rows}");
+            let widest = lines.iter().map(|line| unicode_width::UnicodeWidthStr::width(*line)).max().unwrap();
+            // The colour bar takes its 40 columns.
+            assert!(widest <= columns.max(40), "{columns} × {rows}: {widest}");
+            assert!(lines[1].starts_with('▀') && !plain.contains('\u{1b}'));
+        }
+    }
+    // The upper half of the photo speaks for the class and is orange, the lower half is blue.
+    let text = blocks(&report, BlockColours::True, 24, 10).unwrap();
+    let first = |line: &str| -> Vec<u8> {
+        let colour = line.split("[38;2;").nth(1).unwrap().split('m').next().unwrap();
+        colour.split(';').map(|part| part.parse().unwrap()).collect()
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let (upper, lower) = (first(lines[1]), first(lines[lines.len() - 2]));
+    assert!(upper[0] > upper[2] + 60 && lower[2] > lower[0] + 60, "{upper:?} {lower:?}");
+    report.classes.clear();
+    assert!(matches!(blocks(&report, BlockColours::True, 80, 20), Err(Error::Parameter(_))));
 }
 
 #[test]

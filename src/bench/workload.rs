@@ -14,6 +14,17 @@ use crate::{Device, Network, Result, builtin};
 type Task = Box<dyn Fn(&Network) -> Result<usize>>;
 
 /// Something that users do, to be timed.
+///
+/// # Example
+/// ```
+/// use whybox::bench::Workload;
+/// use whybox::{Device, model::Model};
+///
+/// let model = Model::builder("sum", &[2]).linear(&[1.0, 1.0], &[0.0], 1)?.build()?;
+/// let measured = Workload::forward(model, 64).measure(&Device::cpu(), 0.0)?;
+/// assert_eq!((measured.evaluations, measured.macs), (64, 2));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 pub struct Workload {
     /// What is done, for people.
     pub name: String,
@@ -22,6 +33,14 @@ pub struct Workload {
 }
 
 /// How fast a workload ran.
+///
+/// # Example
+/// ```
+/// use whybox::bench::Measurement;
+///
+/// let measured = Measurement { workload: "LIME".into(), seconds: 0.5, evaluations: 1000, macs: 1_000_000, runs: 3 };
+/// assert_eq!((measured.rate(), measured.gflops()), (2000.0, 4.0));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measurement {
     /// What was done.

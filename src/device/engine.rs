@@ -10,6 +10,24 @@ use crate::perturb::Expander;
 use crate::plan::{FirstLayer, Sharing, SharingReport};
 
 /// Receives the responses of a chunk: its rows and `[rows, outputs]` numbers, in ascending order of rows.
+///
+/// # Example
+/// ```
+/// use whybox::device::Sink;
+/// use whybox::{Device, model::Model, perturb::Rows};
+///
+/// let model = Model::builder("sum", &[2]).linear(&[1.0, 1.0], &[0.0], 1)?.build()?;
+/// let network = Device::cpu().load(&model)?;
+/// let mut sum = 0.0;
+/// let sink: &mut Sink<'_> = &mut |_, values| {
+///     sum += values.iter().sum::<f32>();
+///     Ok(())
+/// };
+/// let report = network.run(&Rows::new(&[1.0, 2.0, 3.0, 4.0], 2)?, &Default::default(), sink)?;
+/// assert_eq!(sum, 10.0);
+/// assert!(report.chunk_rows >= 1);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 pub type Sink<'a> = dyn FnMut(Range<usize>, &[f32]) -> Result<()> + 'a;
 
 /// Choices of a run that do not change what is computed.
@@ -37,6 +55,18 @@ pub struct RunOptions {
 }
 
 /// What happened in a run.
+///
+/// # Example
+/// ```
+/// use whybox::{Device, model::Model, perturb::Rows};
+///
+/// let model = Model::builder("sum", &[2]).linear(&[1.0, 1.0], &[0.0], 1)?.build()?;
+/// let network = Device::cpu().load(&model)?;
+/// let report = network.run(&Rows::new(&[0.0; 20], 2)?, &Default::default(), &mut |_, _| Ok(()))?;
+/// // Rows share nothing: they are given, not made of an instance and a baseline.
+/// assert!(report.chunk_rows >= 1 && report.sharing.is_none());
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunReport {
     /// Samples in a chunk.

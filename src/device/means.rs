@@ -6,9 +6,36 @@ use super::{RunReport, Sink, check_finite};
 use crate::{Error, Result};
 
 /// Receives means: the groups that are done and `[groups, outputs]` numbers, in ascending order of groups.
+///
+/// # Example
+/// ```
+/// use whybox::device::{MeanSink, Means};
+/// use whybox::{Device, model::Model, perturb::Rows};
+///
+/// let model = Model::builder("same", &[1]).linear(&[1.0], &[0.0], 1)?.build()?;
+/// let network = Device::cpu().load(&model)?;
+/// let mut means = Vec::new();
+/// let sink: &mut MeanSink<'_> = &mut |_, values| {
+///     means.extend_from_slice(values);
+///     Ok(())
+/// };
+/// let even = Means { weights: &[0.5, 0.5], outputs: &[0] };
+/// network.means(&Rows::new(&[1.0, 3.0, 4.0, 8.0], 1)?, &even, &Default::default(), sink)?;
+/// assert_eq!(means, [2.0, 6.0]);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 pub type MeanSink<'a> = dyn FnMut(Range<usize>, &[f64]) -> Result<()> + 'a;
 
 /// How rows are averaged: every `weights.len()` consecutive rows make a group.
+///
+/// # Example
+/// ```
+/// use whybox::device::Means;
+///
+/// // Pairs of rows, the second counted three times as much; outputs 2 and 0.
+/// let means = Means { weights: &[0.25, 0.75], outputs: &[2, 0] };
+/// assert_eq!(means.weights.iter().sum::<f64>(), 1.0);
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Means<'a> {
     /// A weight for each row of a group, the same for all groups.
@@ -18,6 +45,14 @@ pub struct Means<'a> {
 }
 
 /// How the means come about.
+///
+/// # Example
+/// ```
+/// use whybox::device::{MeansForm, RunOptions};
+///
+/// let plain = RunOptions { means: Some(MeansForm::Rows), ..RunOptions::default() };
+/// assert_ne!(plain.means, Some(MeansForm::Fused));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MeansForm {
     /// Every row goes through the plan's steps; the responses are averaged.
@@ -27,6 +62,20 @@ pub enum MeansForm {
 }
 
 /// What happened in a run for means.
+///
+/// # Example
+/// ```
+/// use whybox::device::{Means, MeansForm};
+/// use whybox::{Device, model::Model, perturb::Rows};
+///
+/// let model = Model::builder("same", &[1]).linear(&[1.0], &[0.0], 1)?.build()?;
+/// let network = Device::cpu().load(&model)?;
+/// let means = Means { weights: &[1.0], outputs: &[0] };
+/// let report = network.means(&Rows::new(&[1.0], 1)?, &means, &Default::default(), &mut |_, _| Ok(()))?;
+/// // Rows that are given cannot be fused.
+/// assert_eq!(report.form, MeansForm::Rows);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MeansReport {
     /// How the means came about.

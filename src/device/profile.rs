@@ -1,6 +1,14 @@
 //! What each step of a network costs.
 
 /// What one step costs in a run.
+///
+/// # Example
+/// ```
+/// use whybox::device::StepProfile;
+///
+/// let step = StepProfile { step: "conv1".into(), kernel: "direct", seconds: 0.5, macs: 1_000_000_000 };
+/// assert_eq!(step.gflops(), 4.0);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepProfile {
     /// The step's name: the graph's nodes that it computes.

@@ -20,6 +20,24 @@ use crate::perturb::{Coalitions, Sampling, lime_coalition_rows};
 use crate::solve::{Gram, Ridge, Selection, Surrogate, SurrogateOptions};
 
 /// Whether a cheap model of the black box takes the scatter out of LIME's coefficients.
+///
+/// # Example
+/// ```
+/// use whybox::explain::{Control, Estimator, FunctionGame, Lime};
+///
+/// let game = FunctionGame::new(8, 1, |present: &[bool], out: &mut [f64]| {
+///     let hits = present[..3].iter().filter(|&&here| here).count() as f64;
+///     out[0] = 1.0 / (1.0 + (2.0 - hits).exp());
+/// });
+/// let first = |control, seed| {
+///     let lime = Lime { samples: 60, control, seed, ..Lime::default() };
+///     Estimator::explain(&lime, &game, &mut |_| {}).map(|found| found.attributions[0].values[0])
+/// };
+/// let scatter = |control| -> whybox::Result<f64> { Ok((first(control, 1)? - first(control, 2)?).abs()) };
+/// // The game is logistic: its model takes all scatter out, but for rounding.
+/// assert!(scatter(Control::Logistic)? < 1e-3 && scatter(Control::None)? > 1e-3);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Control {
     /// No: exactly `lime`'s estimate.

@@ -5,9 +5,36 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 use super::Interactions;
 
 /// How far a run has got: called with the number of evaluations done so far.
+///
+/// # Example
+/// ```
+/// use whybox::explain::{Estimator, ExactShapley, FunctionGame, Progress};
+///
+/// let game = FunctionGame::new(3, 1, |present: &[bool], out: &mut [f64]| out[0] = f64::from(u8::from(present[0])));
+/// let mut done = 0;
+/// let progress: &mut Progress<'_> = &mut |evaluations| done = evaluations;
+/// ExactShapley::default().explain(&game, progress)?;
+/// assert_eq!(done, 8);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 pub type Progress<'a> = dyn FnMut(usize) + 'a;
 
 /// What each player did for one output.
+///
+/// # Example
+/// ```
+/// use whybox::explain::{Estimator, ExactShapley, FunctionGame};
+///
+/// let game = FunctionGame::new(2, 1, |present: &[bool], out: &mut [f64]| {
+///     out[0] = 1.0 + if present[1] { 3.0 } else { 0.0 };
+/// });
+/// let explanation = ExactShapley::default().explain(&game, &mut |_| {})?;
+/// let attribution = &explanation.attributions[0];
+/// assert_eq!(attribution.values, [0.0, 3.0]);
+/// assert_eq!((attribution.base_value, attribution.prediction), (1.0, 4.0));
+/// assert_eq!(attribution.additivity_gap(), 0.0);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attribution {
     /// Number of the output.

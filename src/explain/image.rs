@@ -11,6 +11,15 @@ use crate::perturb::segment::Segmentation;
 use crate::plan::SharingReport;
 
 /// At which resolution segments are cut and masked.
+///
+/// # Example
+/// ```
+/// use whybox::explain::{ImageExplainer, MaskResolution};
+///
+/// let fine = ImageExplainer { masks: MaskResolution::Photo, ..ImageExplainer::default() };
+/// assert_eq!(ImageExplainer::default().masks, MaskResolution::Network);
+/// assert_ne!(fine.masks, MaskResolution::Network);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MaskResolution {
     /// The network's: segments come from the resized picture, each network pixel belongs to one.
@@ -71,6 +80,29 @@ impl Default for ImageExplainer {
 }
 
 /// An explanation of a photograph, with what is needed to draw it.
+///
+/// # Example
+/// ```
+/// use whybox::explain::{ImageExplainer, KernelShap};
+/// use whybox::{Device, model::Model};
+///
+/// // A network that sums the red channel of 4 × 4 pixels.
+/// let weights: Vec<f32> = (0..48).map(|i| if i < 16 { 1.0 } else { 0.0 }).collect();
+/// let model = Model::builder("red", &[3, 4, 4]).flatten().linear(&weights, &[0.0], 1)?.build()?;
+/// let network = Device::cpu().load(&model)?;
+/// let explainer = ImageExplainer {
+///     segmentation: "grid:rows=1,cols=2".parse()?,
+///     baseline: "black".parse()?,
+///     preprocess: "unit".parse()?,
+///     ..ImageExplainer::default()
+/// };
+/// let photo = image::RgbImage::from_fn(4, 4, |x, _| image::Rgb([if x < 2 { 255 } else { 0 }, 0, 0]));
+/// let result = explainer.explain(&network, photo, &KernelShap::default(), &mut |_| {})?;
+/// assert_eq!((result.segments, result.labels.len()), (2, 16));
+/// let values = &result.explanation.attributions[0].values;
+/// assert!((values[0] - 8.0).abs() < 1e-6 && values[1].abs() < 1e-6);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ImageExplanation {
     /// The attributions, one value for each segment.

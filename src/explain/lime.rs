@@ -23,6 +23,16 @@ const BLOCK_VALUES: usize = 1 << 22;
 const MOST_PLAYERS: usize = 8192;
 
 /// Which outputs are explained.
+///
+/// # Example
+/// ```
+/// use whybox::explain::Labels;
+///
+/// let prediction = [0.1, 0.7, 0.2];
+/// assert_eq!(Labels::Top(2).choose(&prediction), [1, 2]);
+/// assert_eq!(Labels::Given(vec![2, 0, 2]).choose(&prediction), [2, 0]);
+/// assert_eq!(Labels::All.choose(&prediction), [0, 1, 2]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Labels {
     /// The `k` outputs with the highest prediction for the instance.

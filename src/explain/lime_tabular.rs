@@ -15,6 +15,17 @@ use crate::{Error, Result};
 const BLOCK_ROWS: usize = 2048;
 
 /// A black box over a table's rows: `[rows, features]`, numbers and codes of categories, to `[rows, outputs]`.
+///
+/// # Example
+/// ```
+/// use ndarray::{ArrayView2, Axis, array};
+/// use whybox::explain::RowFunction;
+///
+/// let black_box: &mut RowFunction<'_> =
+///     &mut |rows: ArrayView2<f64>| Ok(rows.sum_axis(Axis(1)).insert_axis(Axis(1)));
+/// assert_eq!(black_box(array![[1.0, 2.0], [3.0, 4.0]].view())?, array![[3.0], [7.0]]);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 pub type RowFunction<'a> = dyn FnMut(ArrayView2<f64>) -> Result<Array2<f64>> + 'a;
 
 /// LIME over any function of a table's rows. The defaults are those of `lime_tabular` 0.2.0.1, but for the labels (the top one

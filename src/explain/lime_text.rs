@@ -8,6 +8,19 @@ use crate::text::{Hide, IndexedText};
 use crate::{Error, Result};
 
 /// A black box over texts: `[texts, outputs]`.
+///
+/// # Example
+/// ```
+/// use ndarray::Array2;
+/// use whybox::explain::TextFunction;
+///
+/// let shouting = |texts: &[String]| {
+///     Ok(Array2::from_shape_fn((texts.len(), 1), |(text, _)| texts[text].matches('!').count() as f64))
+/// };
+/// let black_box: &TextFunction<'_> = &shouting;
+/// assert_eq!(black_box(&["so good!!".into(), "well".into()])?, ndarray::array![[2.0], [0.0]]);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 pub type TextFunction<'a> = dyn Fn(&[String]) -> Result<Array2<f64>> + 'a;
 
 /// A text with a black box: the players are its tokens, and the absent ones are hidden.

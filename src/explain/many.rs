@@ -1,5 +1,7 @@
 //! Many rows of a table explained together.
 
+use std::ops::Range;
+
 use ndarray::{ArrayView2, s};
 
 use super::{Attribution, Estimator, Explanation, Forecast, Interactions, Link, Linked, TableGame};
@@ -13,6 +15,14 @@ const BLOCK_VALUES: usize = 1 << 24;
 const BLOCK_ROWS: usize = 1024;
 
 /// How far a run over many rows has got.
+///
+/// # Example
+/// ```
+/// use whybox::explain::ManyProgress;
+///
+/// let told = ManyProgress { rows: 100, all_rows: 400, evaluations: 50_000, expected: 200_000 };
+/// assert_eq!(told.evaluations as f64 / told.expected as f64, 0.25);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ManyProgress {
     /// Rows that are done.
@@ -79,11 +89,30 @@ impl ExplainMany<'_> {
         estimator: &dyn Estimator,
         progress: &mut dyn FnMut(ManyProgress),
     ) -> Result<Vec<Explanation>> {
+        let mut explanations = Vec::with_capacity(instances.nrows());
+        self.explain_each(instances, estimator, progress, &mut |_, block| {
+            explanations.extend(block);
+            Ok(())
+        })?;
+        Ok(explanations)
+    }
+
+    /// As [`ExplainMany::explain`], but hands over each block of rows as soon as it is done: the rows, and one explanation for each.
+    /// A run that is interrupted has handed over the blocks before.
+    ///
+    /// # Errors
+    /// Those of [`ExplainMany::explain`], and whatever `each` returns.
+    pub fn explain_each(
+        &self,
+        instances: ArrayView2<'_, f32>,
+        estimator: &dyn Estimator,
+        progress: &mut dyn FnMut(ManyProgress),
+        each: &mut dyn FnMut(Range<usize>, Vec<Explanation>) -> Result<()>,
+    ) -> Result<()> {
         let rows = instances.nrows();
         let cap = estimator.most_evaluations(self.masker.players()).max(1);
         let block = (BLOCK_VALUES / cap / self.outputs.len().max(1)).clamp(1, BLOCK_ROWS);
         let background = self.masker.weights().len();
-        let mut explanations = Vec::with_capacity(rows);
         let (mut done_rows, mut evaluations) = (0, 0);
         while done_rows < rows {
             let last = rows.min(done_rows + block);
@@ -91,7 +120,7 @@ impl ExplainMany<'_> {
             let game = TableGame::new(self.network, masker)?
                 .outputs_of(&self.outputs)?
                 .with_options(self.options.clone());
-            let each = background * (last - done_rows);
+            let per_coalition = background * (last - done_rows);
             let linked = Linked { game: &game, link: self.link };
             // Told by one closure, corrected by another.
             let expected = std::cell::Cell::new(cap);
@@ -103,18 +132,19 @@ impl ExplainMany<'_> {
                 (tell.borrow_mut())(ManyProgress {
                     rows: done_rows,
                     all_rows: rows,
-                    evaluations: evaluations + coalitions * each,
-                    expected: evaluations + here * each + to_come,
+                    evaluations: evaluations + coalitions * per_coalition,
+                    expected: evaluations + here * per_coalition + to_come,
                 });
             };
             let mut forecast = |forecast: Forecast| expected.set(forecast.expected);
             let whole = estimator.explain_forecasting(&linked, &mut at, &mut forecast)?;
-            evaluations += whole.evaluations * each;
-            explanations.extend((0..last - done_rows).map(|row| self.part(&whole, row, last - done_rows)));
+            evaluations += whole.evaluations * per_coalition;
+            let parts = (0..last - done_rows).map(|row| self.part(&whole, row, last - done_rows));
+            each(done_rows..last, parts.collect())?;
             done_rows = last;
         }
         progress(ManyProgress { rows, all_rows: rows, evaluations, expected: evaluations });
-        Ok(explanations)
+        Ok(())
     }
 
     /// One row's part of a block's explanation.

@@ -47,6 +47,16 @@ pub struct Model {
 }
 
 /// What a classifier's output means, as far as its graph tells.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Model, OutputKind};
+///
+/// let model = Model::builder("two", &[1]).linear(&[1.0, -1.0], &[0.0, 0.0], 2)?.build()?;
+/// assert_eq!(model.output_kind(), OutputKind::Scores);
+/// assert_eq!(model.probabilities()?.output_kind(), OutputKind::Probabilities);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputKind {
     /// The graph ends in Softmax or in Sigmoid.

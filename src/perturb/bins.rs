@@ -13,6 +13,20 @@ const APART: f32 = 1e-7;
 const LEAST_STD: f64 = 1e-11;
 
 /// How columns of numbers are cut.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::{Bins, Discretiser};
+///
+/// let column: Vec<f64> = (0..100).map(f64::from).collect();
+/// let labels: Vec<usize> = (0..100).map(|row| usize::from(row >= 70)).collect();
+/// let bins = |discretiser| Bins::new(&column, discretiser, Some(&labels)).map(|bins| bins.map(|bins| bins.edges));
+/// assert_eq!(bins(Discretiser::Quartile)?.unwrap().len(), 3);
+/// assert_eq!(bins(Discretiser::Decile)?.unwrap().len(), 9);
+/// assert_eq!(bins(Discretiser::Entropy)?.unwrap(), [69.5]); // where the class changes
+/// assert!(bins(Discretiser::None)?.is_none());
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Discretiser {
     /// At the quartiles.
@@ -27,6 +41,16 @@ pub enum Discretiser {
 }
 
 /// The bins of one column: `x <= e₀`, `e₀ < x <= e₁`, …, `x > e_last`.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::{Bins, Discretiser};
+///
+/// let bins = Bins::new(&[1.0, 2.0, 3.0, 4.0], Discretiser::Quartile, None)?.unwrap();
+/// assert_eq!(bins.edges, [1.75, 2.5, 3.25]);
+/// assert_eq!((bins.means[0], bins.shares[0]), (1.0, 0.25));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bins {
     /// Edges, ascending and distinct, `[bins - 1]`.

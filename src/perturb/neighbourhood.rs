@@ -24,6 +24,23 @@ use crate::{Error, Result};
 const HYPERCUBE_STREAM: u32 = 17;
 
 /// How cells are drawn.
+///
+/// # Example
+/// ```
+/// use ndarray::Array2;
+/// use whybox::perturb::{Around, CellSampling, Discretiser, Neighbourhood};
+///
+/// let table = Array2::from_shape_fn((100, 1), |(row, _)| row as f64);
+/// let mean = |sampling| -> whybox::Result<f64> {
+///     let around = Neighbourhood::new(table.view(), &[false], Discretiser::None, None)?.with(sampling, Around::Mean);
+///     Ok(around.draw(&[0.0], 1..1001, 1001, 3).codes.sum() / 1000.0)
+/// };
+/// // Even strata bring the sample's mean near to the table's, 49.5.
+/// let off = |mean: f64| (mean - 49.5).abs();
+/// assert!(off(mean(CellSampling::LatinHypercube)?) < 0.3);
+/// assert!(off(mean(CellSampling::Independent)?) < 5.0);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CellSampling {
     /// Independently, as in `lime`.
@@ -37,6 +54,21 @@ pub enum CellSampling {
 }
 
 /// Where columns of numbers that are not cut into bins are drawn around.
+///
+/// # Example
+/// ```
+/// use ndarray::array;
+/// use whybox::perturb::{Around, CellSampling, Discretiser, Neighbourhood};
+///
+/// let table = array![[0.0], [1.0], [2.0]];
+/// let mean = |around| -> whybox::Result<f64> {
+///     let plain = Neighbourhood::new(table.view(), &[false], Discretiser::None, None)?;
+///     let rows = plain.with(CellSampling::Independent, around).draw(&[100.0], 1..201, 201, 0);
+///     Ok(rows.codes.sum() / 200.0)
+/// };
+/// assert!((mean(Around::Mean)? - 1.0).abs() < 1.0 && (mean(Around::Instance)? - 100.0).abs() < 1.0);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Around {
     /// The table's mean, as in `lime`.
@@ -76,6 +108,18 @@ pub struct Neighbourhood {
 }
 
 /// Some rows of a neighbourhood.
+///
+/// # Example
+/// ```
+/// use ndarray::array;
+/// use whybox::perturb::{Discretiser, Neighbourhood};
+///
+/// let table = array![[0.0], [1.0], [1.0]];
+/// let rows = Neighbourhood::new(table.view(), &[true], Discretiser::Quartile, None)?.draw(&[1.0], 0..50, 50, 0);
+/// // The surrogate sees whether the category is the instance's, the black box the category.
+/// assert_eq!(rows.data, rows.codes.mapv(|code| f64::from(u8::from(code == 1.0))));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Neighbours {
     /// What the surrogate sees, `[rows, features]`: 1 where the cell has the instance's category or bin, else 0; numbers

@@ -15,6 +15,21 @@ const PAIRS_STREAM: u32 = 0x5348_0000;
 const MOST_SHUFFLED: f64 = (1 << 22) as f64;
 
 /// How the evaluations are shared out among the sizes of coalitions.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::{PairSampler, SizeSampling};
+///
+/// let single = |sampling| -> whybox::Result<usize> {
+///     let mut pairs = PairSampler::new(40, sampling, 0)?;
+///     pairs.extend(200);
+///     let drawn = pairs.coalitions();
+///     Ok((0..200).filter(|&row| [1, 39].contains(&drawn.count(row))).count())
+/// };
+/// // The Shapley kernel prefers the smallest and the largest coalitions.
+/// assert!(single(SizeSampling::Kernel)? > single(SizeSampling::Leverage)?);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SizeSampling {
     /// Every size alike: the leverage scores of the Shapley regression (Musco and Witter, *Provably accurate

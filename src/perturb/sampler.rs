@@ -25,6 +25,19 @@ use crate::{Error, Result};
 pub const LIME_STREAM: u32 = 1;
 
 /// How the rows after the first are drawn.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::{Sampling, lime_coalitions};
+///
+/// let rows = |sampling| lime_coalitions(12, 65, 7, sampling);
+/// let paired = rows(Sampling::Paired)?;
+/// assert_eq!(paired.slice(1..2).complement(), paired.slice(2..3));
+/// // Rows on texts lack at least one token.
+/// assert!((1..65).all(|row| rows(Sampling::Removal).is_ok_and(|drawn| drawn.count(row) < 12)));
+/// assert_ne!(rows(Sampling::Independent)?, rows(Sampling::Orthogonal)?);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sampling {
     /// Independent rows, as in `lime`.

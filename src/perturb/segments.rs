@@ -11,6 +11,24 @@ use crate::{Error, Result};
 
 /// A picture whose segments are present (the instance's pixels) or absent (the baseline's), one row for each
 /// coalition of segments.
+///
+/// # Example
+/// ```
+/// use std::sync::Arc;
+/// use whybox::perturb::picture::PixelOrder;
+/// use whybox::perturb::segment::SegmentMap;
+/// use whybox::perturb::{Coalitions, Segments};
+/// use whybox::{Device, model::Model};
+///
+/// // Two pixels, each a segment; the rows show both, and the second alone.
+/// let map = SegmentMap::new(1, 2, vec![0, 1])?;
+/// let coalitions = Arc::new(Coalitions::from_words(2, vec![0b11, 0b10])?);
+/// let rows = Segments::new(vec![5.0, 7.0], vec![1.0, 1.0], map, PixelOrder::ChannelsFirst, coalitions)?;
+/// let model = Model::builder("sum", &[1, 1, 2]).flatten().linear(&[1.0, 1.0], &[0.0], 1)?.build()?;
+/// let sums = Device::cpu().load(&model)?.responses(&rows, &Default::default())?;
+/// assert_eq!(sums, ndarray::array![[12.0], [8.0]]);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Segments {
     instance: Vec<f32>,

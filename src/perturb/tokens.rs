@@ -8,6 +8,15 @@ use crate::plan::InputLayout;
 use crate::{Error, Result};
 
 /// What stands in for an absent token. Ids are below 2²⁴, so that a network's f32 input holds them exactly.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::Absent;
+///
+/// // BERT's [MASK], or the end filled up with 0.
+/// let (masked, removed) = (Absent::Masked(103), Absent::Removed { pad: 0 });
+/// assert_ne!(masked, removed);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Absent {
     /// This id, in its place (for example `[MASK]`, or 0).

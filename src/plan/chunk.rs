@@ -4,6 +4,15 @@ use super::{Locality, Plan};
 use crate::{Error, Result};
 
 /// How the first layer gets its input.
+///
+/// # Example
+/// ```
+/// use whybox::device::RunOptions;
+/// use whybox::plan::FirstLayer;
+///
+/// let expanded = RunOptions { first_layer: Some(FirstLayer::Expanded), ..RunOptions::default() };
+/// assert_ne!(expanded.first_layer, Some(FirstLayer::Masked));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FirstLayer {
     /// The perturbation's kernel writes whole inputs, which the first step reads.

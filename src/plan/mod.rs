@@ -27,6 +27,16 @@ pub use sharing::{Sharing, SharingReport};
 pub use step::*;
 
 /// A network as steps, buffers and constants; the same for every engine.
+///
+/// # Example
+/// ```
+/// use whybox::{model::Model, plan::Plan};
+///
+/// let model = Model::builder("sum", &[2]).linear(&[1.0, 1.0], &[0.0], 1)?.build()?;
+/// let plan = Plan::new(&model)?;
+/// assert_eq!((plan.steps.len(), plan.input_layout.len()), (1, 2));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// How a sample of the input is stored.

@@ -17,6 +17,15 @@ use crate::{Error, Result};
 use nullable::{maybe_intervals, maybe_matrix, maybe_numbers, number, numbers, pairs, unknown};
 
 /// What was explained.
+///
+/// # Example
+/// ```
+/// use whybox::report::document::{Document, Kind};
+///
+/// let document = Document::new(Kind::Text, "net.onnx", "CPU", Vec::new());
+/// assert_eq!(document.kind, Kind::Text);
+/// assert_eq!(Document::default().kind, Kind::Table);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -30,6 +39,14 @@ pub enum Kind {
 }
 
 /// What the explained numbers are.
+///
+/// # Example
+/// ```
+/// use whybox::report::Scale;
+/// use whybox::report::document::Explained;
+///
+/// assert_eq!(Explained::from(Scale::Logit).name(), "logit");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Explained {
@@ -67,6 +84,13 @@ impl From<Scale> for Explained {
 }
 
 /// Which layout the file has, and who wrote it.
+///
+/// # Example
+/// ```
+/// use whybox::report::{Document, SCHEMA};
+///
+/// assert_eq!(Document::default().whybox.schema, SCHEMA);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     /// The version of the layout.
@@ -151,6 +175,15 @@ pub struct Document {
 }
 
 /// A feature: a column, a group of columns, or a token.
+///
+/// # Example
+/// ```
+/// use whybox::report::document::Feature;
+///
+/// assert_eq!(Feature::new("age").columns, ["age"]);
+/// let place = Feature { name: "place".into(), columns: vec!["latitude".into(), "longitude".into()] };
+/// assert_eq!(place.columns.len(), 2);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Feature {
     /// The name.
@@ -169,6 +202,19 @@ impl Feature {
 }
 
 /// One explained row or text.
+///
+/// # Example
+/// ```
+/// use whybox::report::document::{Instance, Output};
+///
+/// let instance = Instance {
+///     row: Some(3),
+///     values: vec!["39".into(), "Private".into()],
+///     numbers: vec![39.0, f64::NAN], // a category is no number
+///     outputs: vec![Output::new(1, ">50K", 0.7, 0.25, vec![0.3, 0.15])],
+/// };
+/// assert_eq!(instance.values.len(), instance.numbers.len());
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Instance {
     /// The row's number in its file, counted from 0.
@@ -184,6 +230,14 @@ pub struct Instance {
 }
 
 /// What each feature did for one output.
+///
+/// # Example
+/// ```
+/// use whybox::report::document::Output;
+///
+/// let output = Output::new(1, ">50K", 0.75, 0.25, vec![0.375, 0.125]);
+/// assert_eq!((output.local_prediction, output.additivity_gap), (0.75, 0.0));
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Output {
     /// The output's index among the network's.
@@ -226,6 +280,15 @@ pub struct Output {
 }
 
 /// How well repeated LIME runs agree (Visani and others, 2022).
+///
+/// # Example
+/// ```
+/// use whybox::report::document::{Output, Stability};
+///
+/// let mut output = Output::new(0, "cat", 0.7, 0.2, vec![0.5]);
+/// output.stability = Some(Stability { runs: 10, variables: 96.0, coefficients: 88.0, ..Stability::default() });
+/// assert!(output.stability.is_some_and(|found| found.fits.is_empty()));
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Stability {
     /// Number of repeated runs.
@@ -245,6 +308,14 @@ pub struct Stability {
 }
 
 /// The fit of surrogates with one kernel width.
+///
+/// # Example
+/// ```
+/// use whybox::report::document::Fit;
+///
+/// let fits = [0.5, 1.0].map(|kernel_width| Fit { kernel_width, weighted_r_squared: 0.9 - 0.1 * kernel_width });
+/// assert!(fits[0].weighted_r_squared > fits[1].weighted_r_squared);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Fit {
     /// The kernel's width.

@@ -84,8 +84,8 @@ pub(super) fn figure(
     let paper = theme.paper_rgb();
     let outside = if let View::Top(_) = view { [paper[0], paper[1], paper[2], 255] } else { [0; 4] };
     let layer = drawing.layer(&view.colours(class, view.largest(class)?, paper), outside)?;
-    // A cut-out shows the photo's own colours, a map lies on grey.
-    let quiet = if let View::Top(_) = view { None } else { Some("url(#quiet)") };
+    // Segments and cut-outs show the photo's own colours, a map lies on grey.
+    let quiet = if let View::Top(_) | View::Segments = view { None } else { Some("url(#quiet)") };
     let (header, top) = header(report, class, &layout, theme);
     let (places, bottom) = layout.panels(top + 22.0);
     let [left, right] = layout.columns;
@@ -126,6 +126,7 @@ pub(super) fn figure(
             (panel(places[1], layout.panel, size, &html! {
                 use href="#photo" filter=[quiet] {}
                 image width=(size.0) height=(size.1) href=(layer) preserveAspectRatio="none" {}
+                @if view == View::Segments { (drawing.boundaries(unit)) }
                 (drawing.marks(class, &view.segments(class), unit))
             }))
             @for (x, y) in places {
@@ -143,6 +144,7 @@ fn caption(report: &ImageReport, class: &ExplainedClass, view: View) -> String {
     let segments = counted(report.segments.count as u64, "segment");
     match view {
         View::Overlay | View::Classes => format!("Saliency map · {segments}"),
+        View::Segments => segments,
         View::Positive => "Saliency map · what speaks for it".into(),
         View::Negative => "Saliency map · what speaks against it".into(),
         View::Top(_) => match view.segments(class).len() {

@@ -7,10 +7,11 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::colour;
-use super::figure::{exact_gap, quiet_filter};
+use super::figure::exact_gap;
 use super::image_report::{ExplainedClass, ImageReport, Scale};
 use super::number::{Rounding, count, counted, output, percent, r_squared, rate, seconds};
-use super::overlay::{Drawing, TOP};
+use super::overlay::Drawing;
+use super::stage::stage;
 use crate::Result;
 
 const STYLE: &str = include_str!("page.css");
@@ -18,12 +19,8 @@ const SCRIPT: &str = include_str!("page.js");
 const POLICY: &str =
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
-/// The width, in CSS pixels, for which marks on the photo are sized.
-const STAGE: f64 = 640.0;
-
 /// The page of a valid report.
 pub(super) fn page(report: &ImageReport, drawing: &Drawing, warnings: &[String]) -> Result<String> {
-    let layers: Vec<String> = report.classes.iter().map(|c| drawing.saliency(c)).collect::<Result<_>>()?;
     let pixels = report.segments.pixels();
     let title = format!("Why {}?", report.classes[0].name);
     let markup = html! {
@@ -45,7 +42,7 @@ pub(super) fn page(report: &ImageReport, drawing: &Drawing, warnings: &[String])
                 main {
                     @if !warnings.is_empty() { (notes(warnings)) }
                     div.top {
-                        (stage(report, drawing, &layers))
+                        (stage(report, drawing)?)
                         div.side {
                             @for (i, class) in report.classes.iter().enumerate() {
                                 section.of-class data-class=(i) { (summary(class)) }
@@ -72,7 +69,8 @@ pub(super) fn page(report: &ImageReport, drawing: &Drawing, warnings: &[String])
 /// The diverging scale as style sheet variables.
 fn palette() -> String {
     let [against, for_] = [false, true].map(|positive| colour::hex(colour::end(positive)));
-    format!(":root{{--against:{against};--for:{for_};--opacity:{}}}", colour::opacity(1.0))
+    let amount = colour::hex(colour::amount_end());
+    format!(":root{{--against:{against};--for:{for_};--amount:{amount};--opacity:{}}}", colour::opacity(1.0))
 }
 
 fn switch(classes: &[ExplainedClass]) -> Markup {
@@ -95,50 +93,8 @@ fn notes(warnings: &[String]) -> Markup {
     }
 }
 
-/// The photo with the map of each class, and a shape over each segment to point at.
-fn stage(report: &ImageReport, drawing: &Drawing, layers: &[String]) -> Markup {
-    let (w, h) = (drawing.width, drawing.height);
-    let unit = f64::from(w.max(h)) / STAGE;
-    html! {
-        figure.stage {
-            svg viewBox={ "0 0 " (w) " " (h) } role="group" aria-label="Saliency map"
-                style={ "--unit:" (unit) "px;--aspect:" (f64::from(w) / f64::from(h)) } {
-                defs { (quiet_filter()) }
-                image #photo filter="url(#quiet)" width=(w) height=(h) href=(drawing.photo) preserveAspectRatio="none" {}
-                g #map {
-                    @for (i, (layer, class)) in layers.iter().zip(&report.classes).enumerate() {
-                        g.of-class data-class=(i) {
-                            image width=(w) height=(h) href=(layer) preserveAspectRatio="none" {}
-                            (drawing.marks(class, &class.strongest(TOP), unit))
-                        }
-                    }
-                }
-                g #segments role="listbox" aria-label="Segments; arrow keys go from strong to weak" {
-                    @for segment in 0..report.segments.count {
-                        @if !drawing.outlines[segment].is_empty() {
-                            path #{ "s" (segment) } data-segment=(segment) role="option" tabindex="-1"
-                                d=(drawing.path(segment)) {
-                                title { (reading(&report.classes[0], segment)) }
-                            }
-                        }
-                    }
-                }
-                path #halo {}
-                path #ring {}
-            }
-            figcaption {
-                output #reading { "Point at a segment, or use the arrow keys, to read its exact effect." }
-                div.controls {
-                    label { "Map " input #strength type="range" min="0" max="100" value="100"; }
-                    label { input #grey type="checkbox" checked; " grey photo" }
-                }
-            }
-        }
-    }
-}
-
 /// The exact weight of a segment as a sentence.
-fn reading(class: &ExplainedClass, segment: usize) -> String {
+pub(super) fn reading(class: &ExplainedClass, segment: usize) -> String {
     let weight = class.weights[segment];
     let exact = format!("Segment {segment}: {}", exact(weight, true));
     match class.standard_error(segment).zip(class.interval(segment)) {
@@ -163,23 +119,9 @@ fn exact(x: f64, signed: bool) -> String {
 }
 
 fn summary(class: &ExplainedClass) -> Markup {
-    let largest = class.largest();
-    let round = Rounding::for_largest(largest);
-    let what = class.scale.of(&class.name);
     html! {
         h1.clamp title=(class.name) { "Why " (class.name) "?" }
         p.value { (output(class.scale, class.value)) " " small { (class.scale.name()) } }
-        h2.clamp title=(what) { "Effect of showing a segment on " (what) }
-        div.scale role="img" aria-label={
-            "Colour scale from " (round.signed(-largest)) ", blue, against, to "
-            (round.signed(largest)) ", orange, for" } {}
-        @if largest > 0.0 {
-            div.ticks {
-                span { (round.signed(-largest)) " against" } span { "0" } span { "for " (round.signed(largest)) }
-            }
-        } @else {
-            p.quiet { "No segment has an effect." }
-        }
     }
 }
 

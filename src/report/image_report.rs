@@ -14,7 +14,31 @@ pub const OUTSIDE: u32 = u32::MAX;
 ///
 /// All fields are public and hold values as computed; rounding happens where they are shown.
 /// [`ImageReport::validate`] states what they must satisfy.
-#[derive(Debug, Clone)]
+///
+/// # Example
+/// ```
+/// use whybox::report::{ExplainedClass, ImageReport, PhotoSegments, Scale, terminal};
+///
+/// let cat = ExplainedClass {
+///     name: "cat".into(),
+///     value: 0.9,
+///     scale: Scale::Probability,
+///     weights: vec![0.5, -0.1],
+///     ..ExplainedClass::default()
+/// };
+/// let report = ImageReport {
+///     photo: image::RgbImage::new(8, 4),
+///     segments: PhotoSegments { labels: (0..32).map(|pixel| pixel / 16).collect(), count: 2 },
+///     classes: vec![cat],
+///     method: "LIME".into(),
+///     ..ImageReport::default()
+/// };
+/// report.validate()?;
+/// assert!(terminal(&report, false, 80).contains("Why cat?"));
+/// assert!(report.svg(0)?.starts_with("<svg") && report.html()?.contains("Why cat?"));
+/// # Ok::<(), whybox::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
 pub struct ImageReport {
     /// The photo as the user knows it, RGB8, `[H0, W0]`, before any crop or resize.
     pub photo: RgbImage,
@@ -51,7 +75,16 @@ pub struct ImageReport {
 }
 
 /// Which segment each pixel of the photo belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// # Example
+/// ```
+/// use whybox::report::{OUTSIDE, PhotoSegments};
+///
+/// // Two rows of three pixels; the last was cropped away.
+/// let segments = PhotoSegments { labels: vec![0, 0, 1, 0, 1, OUTSIDE], count: 2 };
+/// assert_eq!(segments.pixels(), [3, 2]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PhotoSegments {
     /// `[H0, W0]` row by row: a segment in `0..count`, or [`OUTSIDE`].
     pub labels: Vec<u32>,
@@ -60,18 +93,43 @@ pub struct PhotoSegments {
 }
 
 /// What a number that a network gives means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// # Example
+/// ```
+/// use whybox::report::Scale;
+///
+/// assert_eq!(Scale::Probability.of("cat"), "P(cat)");
+/// assert_eq!(Scale::Logit.name(), "logit");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Scale {
     /// In 0..=1, after a softmax or sigmoid.
     Probability,
     /// Before the softmax or sigmoid.
     Logit,
     /// Anything else.
+    #[default]
     Score,
 }
 
 /// One class and what each segment did for it.
-#[derive(Debug, Clone)]
+///
+/// # Example
+/// ```
+/// use whybox::report::ExplainedClass;
+///
+/// let class = ExplainedClass {
+///     name: "tabby, tabby cat".into(),
+///     value: 0.9,
+///     local_prediction: 0.8,
+///     weights: vec![0.1, -0.4, 0.0],
+///     ..ExplainedClass::default()
+/// };
+/// assert_eq!((class.short_name(), class.largest()), ("tabby", 0.4));
+/// assert_eq!((class.ranked(), class.strongest(5)), (vec![1, 0, 2], vec![1, 0]));
+/// assert!((class.additivity_gap() - 0.1).abs() < 1e-12);
+/// ```
+#[derive(Debug, Clone, Default)]
 pub struct ExplainedClass {
     /// The class's name, or its number as text if it has none.
     pub name: String,

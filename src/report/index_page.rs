@@ -11,7 +11,8 @@ use maud::{DOCTYPE, PreEscaped, html};
 
 use super::image_report::ImageReport;
 use super::number::{counted, output};
-use super::{View, write_atomically};
+use super::overlay::quiet_map;
+use super::write_atomically;
 use crate::{Error, Result};
 
 /// Pixels of a thumbnail's longer side.
@@ -135,17 +136,8 @@ fn encoded(name: &str) -> String {
 /// The first class's map over the photo, small, as a data URI.
 fn thumbnail(report: &ImageReport) -> Result<String> {
     let class = &report.classes[0];
-    let colours = View::Overlay.colours(class, class.largest(), [255; 3]);
-    let (width, height) = report.photo.dimensions();
-    let mut photo = report.photo.clone();
-    for (pixel, &label) in photo.pixels_mut().zip(&report.segments.labels) {
-        let [r, g, b] = pixel.0.map(f64::from);
-        // As the large picture: the map lies on a grey, lightened photo.
-        let grey = 0.21 * r + 0.71 * g + 0.08 * b;
-        let under = grey * 0.66 + 0.32 * 255.0;
-        let [r, g, b, a] = colours.get(label as usize).copied().unwrap_or([0; 4]).map(f64::from);
-        pixel.0 = [r, g, b].map(|over| (over * a / 255.0 + under * (1.0 - a / 255.0)).round() as u8);
-    }
+    let photo = quiet_map(report, class);
+    let (width, height) = photo.dimensions();
     let scale = (f64::from(THUMBNAIL) / f64::from(width.max(height))).min(1.0);
     let size = |n: u32| ((f64::from(n) * scale).round() as u32).max(1);
     let small = imageops::resize(&photo, size(width), size(height), FilterType::Triangle);

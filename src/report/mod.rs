@@ -15,6 +15,7 @@
 //! font, and the page holds the same layers.
 
 mod archive;
+mod blocks;
 mod colour;
 mod convert;
 pub mod document;
@@ -33,12 +34,14 @@ pub mod plot;
 mod raster;
 mod rows_terminal;
 mod side_by_side;
+mod stage;
 mod terminal;
 mod view;
 mod write;
 
 use std::path::{Path, PathBuf};
 
+pub use blocks::{BlockColours, blocks};
 pub use document::Document;
 pub use fonts::{FAMILY, REPLACEMENT, missing_glyphs};
 pub use image_report::{ExplainedClass, ImageReport, OUTSIDE, PhotoSegments, Scale};
@@ -56,6 +59,16 @@ use crate::{Error, Result};
 use overlay::Drawing;
 
 /// How the picture of an explained photo is drawn.
+///
+/// # Example
+/// ```
+/// use whybox::report::plot::ThemeName;
+/// use whybox::report::{FigureOptions, View};
+///
+/// let options = FigureOptions { view: View::Top(3), theme: ThemeName::Dark };
+/// assert_eq!(FigureOptions::default(), FigureOptions { view: View::Overlay, theme: ThemeName::Light });
+/// assert_ne!(options, FigureOptions::default());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FigureOptions {
     /// What it shows beside the photo. Default: the overlay.

@@ -10,10 +10,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
-use image::{ImageFormat, Rgba, RgbaImage};
+use image::{ImageFormat, RgbImage, Rgba, RgbaImage};
 use maud::{Markup, html};
 
 use super::View;
+use super::blocks::over;
 use super::colour;
 use super::image_report::{ExplainedClass, ImageReport};
 use super::outline::{Labels, Outline, Pole, exact_path, smooth_path};
@@ -73,14 +74,6 @@ impl Drawing {
         })
     }
 
-    /// The saliency layer of a class as a data URI: opacity is |weight| / largest |weight|.
-    ///
-    /// # Errors
-    /// [`Error::Limits`] if it cannot be encoded.
-    pub(super) fn saliency(&self, class: &ExplainedClass) -> Result<String> {
-        self.layer(&View::Overlay.colours(class, class.largest(), [255; 3]), [0; 4])
-    }
-
     /// A layer of one colour and opacity for each segment, `[segments]`, and one for pixels outside, as a data URI.
     ///
     /// # Errors
@@ -100,6 +93,17 @@ impl Drawing {
             exact_path(&self.outlines[segment])
         } else {
             smooth_path(&self.outlines[segment])
+        }
+    }
+
+    /// The boundaries of all segments; `unit` as in [`Drawing::marks`].
+    pub(super) fn boundaries(&self, unit: f64) -> Markup {
+        let path: String = (0..self.outlines.len()).map(|segment| self.path(segment)).collect();
+        html! {
+            g fill="none" stroke-linejoin="round" {
+                path d=(path) stroke="#ffffff" stroke-width=(number(2.4 * unit)) {}
+                path d=(path) stroke=(colour::INK) stroke-width=(number(unit)) {}
+            }
         }
     }
 
@@ -178,6 +182,18 @@ pub(super) fn badge(number_: usize, positive: bool, (x, y): (f64, f64), unit: f6
 pub(super) fn number(x: f64) -> String {
     let text = format!("{x:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_string()
+}
+
+/// The map of a class over the grey, lightened photo, at the photo's size.
+pub(super) fn quiet_map(report: &ImageReport, class: &ExplainedClass) -> RgbImage {
+    let colours = View::Overlay.colours(class, class.largest(), [255; 3]);
+    let mut photo = report.photo.clone();
+    for (pixel, &label) in photo.pixels_mut().zip(&report.segments.labels) {
+        let [r, g, b] = pixel.0.map(f64::from);
+        let grey = ((0.21 * r + 0.71 * g + 0.08 * b) * 0.66 + 0.32 * 255.0).round() as u8;
+        pixel.0 = over(colours.get(label as usize).copied().unwrap_or([0; 4]), [grey; 3]);
+    }
+    photo
 }
 
 /// The label at the centre of each target pixel.

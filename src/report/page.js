@@ -76,11 +76,40 @@
   }
   for (const button of all("[data-show]")) button.addEventListener("click", () => show(button.dataset.show));
 
-  const strength = one("strength"), grey = one("grey");
+  const strength = one("strength"), grey = one("grey"), stage = one("stage");
   const look = () => {
     one("map").style.opacity = strength.value / 100;
-    one("photo").setAttribute("filter", grey.checked ? "url(#quiet)" : "none");
+    // Segments are looked at in the photo's own colours.
+    const quiet = grey.checked && stage.dataset.view !== "segments";
+    one("photo").setAttribute("filter", quiet ? "url(#quiet)" : "none");
   };
+  function view(name) {
+    stage.dataset.view = name;
+    for (const button of all("[data-look]")) {
+      button.setAttribute("aria-pressed", button.dataset.look === name);
+      if (button.dataset.look === name) one("says").textContent = button.dataset.says;
+    }
+    look();
+  }
+  for (const button of all("[data-look]")) button.addEventListener("click", () => view(button.dataset.look));
+  for (const button of all("[data-choose]")) {
+    button.addEventListener("click", () => {
+      show(button.dataset.choose);
+      view("overlay");
+      one("stage").querySelector("[data-look]").focus();
+    });
+  }
+  // Arrow keys walk along a row of buttons.
+  for (const row of all(".switch")) {
+    row.addEventListener("keydown", (event) => {
+      const buttons = all("button", row), step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const next = buttons[(buttons.indexOf(event.target.closest("button")) + step + buttons.length) % buttons.length];
+      next.focus();
+      next.click();
+    });
+  }
   strength.addEventListener("input", look);
   grey.addEventListener("change", look);
 

@@ -22,6 +22,8 @@ pub enum View {
     /// Both signs over the photo.
     #[default]
     Overlay,
+    /// The photo with the boundaries of all segments.
+    Segments,
     /// What speaks for the class alone, on the overlay's scale.
     Positive,
     /// What speaks against the class alone, on the overlay's scale.
@@ -39,6 +41,7 @@ impl View {
     pub(super) fn suffix(self) -> &'static str {
         match self {
             View::Overlay => "",
+            View::Segments => "-segments",
             View::Positive => "-positive",
             View::Negative => "-negative",
             View::Top(_) => "-top",
@@ -48,8 +51,15 @@ impl View {
     }
 
     /// One of each kind.
-    pub(super) const KINDS: [View; 6] =
-        [View::Overlay, View::Positive, View::Negative, View::Top(5), View::Errors, View::Classes];
+    pub(super) const KINDS: [View; 7] = [
+        View::Overlay,
+        View::Segments,
+        View::Positive,
+        View::Negative,
+        View::Top(5),
+        View::Errors,
+        View::Classes,
+    ];
 
     /// Red, green, blue and opacity of each segment, `[segments]`, over the photo; `largest` is the end of the scale, and
     /// `paper` what hides a segment.
@@ -59,6 +69,7 @@ impl View {
         let colour = |segment: usize| {
             let weight = class.weights[segment];
             match self {
+                View::Segments => [0; 4],
                 View::Overlay | View::Classes => colour::diverging(weight * scale),
                 View::Positive => colour::diverging(weight.max(0.0) * scale),
                 View::Negative => colour::diverging(weight.min(0.0) * scale),
@@ -79,7 +90,7 @@ impl View {
             order
         };
         match self {
-            View::Overlay => class.strongest(super::TOP),
+            View::Overlay | View::Segments => class.strongest(super::TOP),
             View::Positive => signed(1.0, super::TOP),
             View::Negative => signed(-1.0, super::TOP),
             View::Top(most) => signed(1.0, most),
@@ -122,6 +133,7 @@ impl FromStr for View {
     fn from_str(text: &str) -> Result<Self> {
         match (text, text.strip_prefix("top:").map(str::parse)) {
             ("overlay", _) => Ok(View::Overlay),
+            ("segments", _) => Ok(View::Segments),
             ("positive", _) => Ok(View::Positive),
             ("negative", _) => Ok(View::Negative),
             ("top", _) => Ok(View::Top(super::TOP)),
@@ -131,7 +143,7 @@ impl FromStr for View {
             _ => Err(Error::parameter(
                 format!("there is no view {text:?}"),
                 "--show",
-                "choose overlay, positive, negative, top:5, errors or classes",
+                "choose overlay, segments, positive, negative, top:5, errors or classes",
             )),
         }
     }

@@ -7,6 +7,15 @@ use crate::{Error, Result};
 ///
 /// On rows of zeros and ones the definitions of scikit-learn's `pairwise_distances`, which `lime`
 /// calls, depend only on `k`, the present of `d` players.
+///
+/// # Example
+/// ```
+/// use whybox::solve::Distance;
+///
+/// // Of four players three are present.
+/// assert!((Distance::Cosine.of(3, 4) - (1.0 - 0.75f64.sqrt())).abs() < 1e-12);
+/// assert_eq!(Distance::Euclidean.of(3, 4), 1.0);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Distance {
     /// `1 - sqrt(k / d)`, in `[0, 1]`; the empty coalition is at distance 1. Default of LIME on
@@ -79,6 +88,15 @@ pub fn distances(coalitions: &Coalitions, distance: Distance) -> Vec<f64> {
 /// Source: `lime_image.LimeImageExplainer`, `lime_tabular.LimeTabularExplainer` and
 /// `lime_text.LimeTextExplainer` of `lime` 0.2.0.1, which differ in the width only: 0.25 on images,
 /// `0.75 sqrt(columns)` on tables, 25 on text.
+///
+/// # Example
+/// ```
+/// use whybox::solve::{Distance, Kernel};
+///
+/// let weights = Kernel::new(0.25)?.weights(&[Distance::Cosine.of(8, 8), Distance::Cosine.of(2, 8)]);
+/// assert!(weights[0] == 1.0 && weights[1] < 0.2);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Kernel {
     width: f64,

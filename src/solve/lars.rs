@@ -19,6 +19,17 @@ const TINY: f64 = f32::MIN_POSITIVE as f64;
 const DECIMALS: f64 = 1e15;
 
 /// Which path is followed.
+///
+/// # Example
+/// ```
+/// use ndarray::{Array2, array};
+/// use whybox::solve::{LarsMethod, LarsOptions, lars_path};
+///
+/// // On orthogonal columns nothing ever leaves: both paths are the same.
+/// let path = |method| lars_path(Array2::eye(2).view(), array![1.0, -3.0].view(), 1, &LarsOptions { method, max_steps: 9 });
+/// assert_eq!(path(LarsMethod::Lasso)?.coefficients, path(LarsMethod::Lar)?.coefficients);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LarsMethod {
     /// The lasso's: a coefficient that reaches zero leaves.
@@ -29,6 +40,16 @@ pub enum LarsMethod {
 }
 
 /// How a path is followed.
+///
+/// # Example
+/// ```
+/// use ndarray::{Array2, array};
+/// use whybox::solve::{LarsOptions, lars_path};
+///
+/// let one = LarsOptions { max_steps: 1, ..LarsOptions::default() };
+/// assert_eq!(lars_path(Array2::eye(2).view(), array![1.0, -3.0].view(), 1, &one)?.active, [1]);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LarsOptions {
     /// Default: the lasso's.
@@ -44,6 +65,17 @@ impl Default for LarsOptions {
 }
 
 /// The knots of a path, from no feature on.
+///
+/// # Example
+/// ```
+/// use ndarray::{Array2, array};
+/// use whybox::solve::{LarsOptions, lars_path};
+///
+/// let path = lars_path(Array2::eye(2).view(), array![1.0, -3.0].view(), 1, &LarsOptions::default())?;
+/// assert_eq!(path.active, [1, 0]);
+/// assert_eq!((path.alphas[0], path.coefficients.ncols()), (3.0, 2));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct LarsPath {
     /// The penalty at each knot, falling, `[knots]`: `α` of `|y - Xβ|² / 2N + α |β|₁`, which is the

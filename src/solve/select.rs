@@ -18,6 +18,21 @@ const AUTO_FORWARD: usize = 6;
 const DEPENDENT: f64 = 1e-12;
 
 /// How the features of a surrogate are chosen.
+///
+/// # Example
+/// ```
+/// use ndarray::array;
+/// use whybox::perturb::Coalitions;
+/// use whybox::solve::{Gram, Selection, select};
+///
+/// let rows = array![[1u8, 1, 1], [0, 1, 1], [1, 0, 1], [1, 1, 0], [0, 0, 1]];
+/// let mut gram = Gram::new(3, 1);
+/// let responses = array![[6.0], [5.0], [1.0], [6.0], [0.0]];
+/// gram.add(&Coalitions::from_dense(rows.view())?, &[1.0; 5], responses.view())?;
+/// assert_eq!(select(&gram, &[0], 1, Selection::Forward)?, [[1]]);
+/// assert_eq!(select(&gram, &[0], 1, Selection::None)?, [[0, 1, 2]]);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Selection {
     /// [`Selection::Forward`] for at most 6 features, else [`Selection::HighestWeights`].

@@ -11,6 +11,20 @@ use crate::perturb::Coalitions;
 use crate::{Error, Result};
 
 /// Which players may have values other than 0.
+///
+/// # Example
+/// ```
+/// use whybox::explain::{Budget, Estimator, FunctionGame, KernelShap};
+/// use whybox::solve::L1Reg;
+///
+/// let game = FunctionGame::new(30, 1, |present: &[bool], out: &mut [f64]| {
+///     out[0] = 3.0 * f64::from(u8::from(present[4])) + 0.01 * f64::from(u8::from(present[9]));
+/// });
+/// let shap = KernelShap { l1_reg: L1Reg::NumFeatures(1), budget: Budget::of(500), ..KernelShap::default() };
+/// let values = &shap.explain(&game, &mut |_| {})?.attributions[0].values;
+/// assert_eq!(values.iter().filter(|value| **value != 0.0).count(), 1);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum L1Reg {
     /// All: nothing is selected.

@@ -8,6 +8,14 @@ use super::select::{Selection, select};
 use crate::Result;
 
 /// How a surrogate is made. The default is LIME's on images: all features, penalty 1.
+///
+/// # Example
+/// ```
+/// use whybox::solve::{Selection, SurrogateOptions};
+///
+/// let few = SurrogateOptions { num_features: 5, selection: Selection::LassoPath, ..Default::default() };
+/// assert_eq!(few.alpha, SurrogateOptions::default().alpha);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SurrogateOptions {
     /// Default: [`Selection::Auto`].
@@ -28,6 +36,22 @@ impl Default for SurrogateOptions {
 ///
 /// Source: `lime_base.LimeBase.explain_instance_with_data` of `lime` 0.2.0.1, whose four results
 /// are `intercept`, `coefficients`, `score` and `local_prediction`; [`Ridge`] has the formulas.
+///
+/// # Example
+/// ```
+/// use ndarray::array;
+/// use whybox::perturb::Coalitions;
+/// use whybox::solve::{Gram, Surrogate, SurrogateOptions};
+///
+/// let rows = array![[1u8, 1], [0, 1], [1, 0], [0, 0]];
+/// let mut gram = Gram::new(2, 1);
+/// gram.add(&Coalitions::from_dense(rows.view())?, &[1.0; 4], array![[6.0], [4.0], [3.0], [1.0]].view())?;
+/// let surrogate = Surrogate::fit(&gram, 0, &SurrogateOptions { alpha: 0.0, ..Default::default() })?;
+/// let [(first, strong), (second, weak)] = surrogate.coefficients[..] else { unreachable!("two players") };
+/// assert!((first, second) == (1, 0) && (strong - 3.0).abs() < 1e-12 && (weak - 2.0).abs() < 1e-12);
+/// assert!((surrogate.intercept - 1.0).abs() < 1e-12 && (surrogate.score - 1.0).abs() < 1e-12);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Surrogate {
     /// The output that it models.

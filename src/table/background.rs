@@ -39,6 +39,20 @@ pub enum BackgroundChoice {
 }
 
 /// Rows as the network reads them `[B, width]`, and their weights `[B]`, which sum to 1.
+///
+/// # Example
+/// ```
+/// use ndarray::array;
+/// use whybox::table::{BackgroundChoice, Encoding};
+///
+/// let text = "[[column]]\nname = \"age\"\ntype = \"number\"\n";
+/// let encoding = Encoding::parse(text, "encoding.toml")?;
+/// let table = array![[1.0], [2.0], [9.0]];
+/// let background = BackgroundChoice::All.rows(table.view(), &encoding, 0)?;
+/// assert_eq!(background.rows, table);
+/// assert!((background.weights.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct BackgroundRows {
     /// `[B, width]`

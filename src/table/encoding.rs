@@ -13,6 +13,20 @@ use crate::{Error, Result};
 const MOST_CATEGORIES: usize = 1000;
 
 /// What stands for a missing cell.
+///
+/// # Example
+/// ```
+/// use whybox::table::{Encoding, Missing, RawTable};
+///
+/// let file = tempfile::NamedTempFile::new().unwrap();
+/// std::fs::write(file.path(), "age,sex\n30,f\n,m\n50,f\n").unwrap();
+/// let table = RawTable::read(file.path())?;
+/// let strict = Encoding::infer(&table, Missing::Error, None).and_then(|encoding| encoding.codes(&table));
+/// assert!(strict.is_err());
+/// let encoding = Encoding::infer(&table, Missing::Median, None)?;
+/// assert_eq!(encoding.codes(&table)?[[1, 0]], 40.0);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Missing {
     /// Nothing: a missing cell is an error.
@@ -25,6 +39,17 @@ pub enum Missing {
 }
 
 /// How one column is read.
+///
+/// # Example
+/// ```
+/// use whybox::table::{Encoding, Kind};
+///
+/// let text = "[[column]]\nname = \"sex\"\ntype = \"one-hot\"\ncategories = [\"f\", \"m\"]\n";
+/// let encoding = Encoding::parse(text, "encoding.toml")?;
+/// assert_eq!(encoding.columns()[0].kind, Kind::OneHot);
+/// assert_eq!(encoding.expand(ndarray::array![[1.0]].view()), ndarray::array![[0.0, 1.0]]);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -37,6 +62,20 @@ pub enum Kind {
 }
 
 /// One column of the file.
+///
+/// # Example
+/// ```
+/// use whybox::table::{ColumnEncoding, Kind};
+///
+/// let column = ColumnEncoding {
+///     name: "size".into(),
+///     kind: Kind::Ordinal,
+///     categories: ["small", "large"].map(String::from).to_vec(),
+///     values: vec![0.0, 10.0],
+///     fill: Some("small".into()),
+/// };
+/// assert!(column.is_categorical());
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ColumnEncoding {

@@ -8,6 +8,14 @@ use super::Encoding;
 use crate::{Error, Result};
 
 /// One player: a name and the features that it stands for.
+///
+/// # Example
+/// ```
+/// use whybox::table::Group;
+///
+/// let place = Group { name: "place".into(), features: vec!["latitude".into(), "longitude".into()] };
+/// assert_eq!(place.features.len(), 2);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
@@ -18,6 +26,18 @@ pub struct Group {
 }
 
 /// Groups of features; a feature in none is a player of its own.
+///
+/// # Example
+/// ```
+/// use whybox::table::{Encoding, Groups};
+///
+/// let column = |name: &str| format!("[[column]]\nname = \"{name}\"\ntype = \"number\"\n");
+/// let encoding = Encoding::parse(&["age", "latitude", "longitude"].map(column).concat(), "encoding.toml")?;
+/// let text = "[[group]]\nname = \"place\"\nfeatures = [\"latitude\", \"longitude\"]\n";
+/// let (names, columns) = Groups::parse(text, "groups.toml")?.players(&encoding)?;
+/// assert_eq!((names, columns), (vec!["place".into(), "age".into()], vec![vec![1, 2], vec![0]]));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Groups {

@@ -5,6 +5,17 @@ use std::collections::HashMap;
 use crate::{Error, Result};
 
 /// What a token is.
+///
+/// # Example
+/// ```
+/// use whybox::text::{IndexedText, Occurrences, Tokenizer};
+///
+/// let count = |tokenizer| IndexedText::new("It's me", tokenizer, Occurrences::Apart).map(|text| text.tokens().len());
+/// assert_eq!(count(Tokenizer::Words)?, 3); // It, s, me
+/// assert_eq!(count(Tokenizer::Whitespace)?, 2);
+/// assert_eq!(count(Tokenizer::Characters)?, 7);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tokenizer {
     /// Runs of letters, digits and underscores, as `lime` cuts at `\W+`.
@@ -17,6 +28,15 @@ pub enum Tokenizer {
 }
 
 /// Whether equal tokens are one player.
+///
+/// # Example
+/// ```
+/// use whybox::text::{IndexedText, Occurrences, Tokenizer};
+///
+/// let players = |occurrences| IndexedText::new("so so", Tokenizer::Words, occurrences).map(|text| text.tokens().len());
+/// assert_eq!((players(Occurrences::Together)?, players(Occurrences::Apart)?), (1, 2));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Occurrences {
     /// All occurrences of a token are one player: a bag of words.
@@ -27,6 +47,17 @@ pub enum Occurrences {
 }
 
 /// What becomes of a hidden token.
+///
+/// # Example
+/// ```
+/// use whybox::text::{Hide, IndexedText, Occurrences, Tokenizer};
+///
+/// let text = IndexedText::new("a good film", Tokenizer::Words, Occurrences::Apart)?;
+/// let without_good = |hide: Hide| text.hide(&hide, |token| token != 1);
+/// assert_eq!(without_good(Hide::Remove), "a  film");
+/// assert_eq!(without_good(Hide::Mask("[MASK]".into())), "a [MASK] film");
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hide {
     /// It is taken out; what stands around it stays.

@@ -12,6 +12,18 @@ const UNKNOWN: [&str; 4] = ["[UNK]", "<unk>", "<UNK>", "UNK"];
 const PADDING: [&str; 4] = ["[PAD]", "<pad>", "<PAD>", "PAD"];
 
 /// What a network reads of a text.
+///
+/// # Example
+/// ```
+/// use whybox::text::{TextInput, Tokenizer, Vocabulary};
+///
+/// let vocabulary = Vocabulary::parse("[PAD]\n[UNK]\nso\ngood\n", "words.txt", Tokenizer::Words)?;
+/// let row = |input| vocabulary.row("so so good", input);
+/// assert_eq!(row(TextInput::Counts), [0.0, 0.0, 2.0, 1.0]);
+/// assert_eq!(row(TextInput::Binary), [0.0, 0.0, 1.0, 1.0]);
+/// assert_eq!(row(TextInput::Ids(4)), [2.0, 2.0, 3.0, 0.0]);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextInput {
     /// How often each token of the vocabulary occurs.

@@ -9,11 +9,11 @@ use whybox::model::Model;
 use whybox::perturb::picture::{PictureShape, Preprocess};
 use whybox::{Error, Result};
 
+use crate::help;
 use crate::input::RunArgs;
 use crate::output::say;
 
-#[derive(Debug, Args)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 Examples:
   whybox bench
   whybox bench --device cpu --samples 200 --json
@@ -21,7 +21,10 @@ Examples:
   whybox bench --model net.onnx --preprocess imagenet
 
 The peak is what this device reaches on large matrix products. Work is counted as plain convolutions do it, so fast
-algorithms may pass 100 %.")]
+algorithms may pass 100 %.";
+
+#[derive(Debug, Args)]
+#[command(after_help = help::short(EXAMPLES), after_long_help = EXAMPLES)]
 pub struct BenchArgs {
     /// Time this network alone, instead of the standard ones
     #[arg(long, value_name = "M.onnx")]
@@ -30,7 +33,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// How the network wants its pictures
-    #[arg(long, value_name = "NAME[,PART=…]", requires = "model")]
+    #[arg(long, value_name = "NAME[,…]", requires = "model")]
     preprocess: Option<Preprocess>,
     /// Evaluations of each explained photo
     #[arg(long, value_name = "N", default_value_t = 1000)]

@@ -10,25 +10,28 @@ use whybox::explain::{ImageExplainer, ImageExplanation, Labels, MaskResolution, 
 use whybox::perturb::picture::{Baseline, Preprocess, open_photo};
 use whybox::perturb::segment::Segmentation;
 use whybox::report::plot::ThemeName;
-use whybox::report::{ImageReport, PhotoIndex, Scale, View, terminal, write_report};
+use whybox::report::{ImageReport, PhotoIndex, Scale, View, blocks, terminal, write_report};
 use whybox::{Error, Result, builtin};
 
+use crate::help;
 use crate::image_method::MethodArgs;
 use crate::image_subject::Subject;
 use crate::input::{DeviceChoice, RunArgs, default_out, quoted};
 use crate::interrupt::Interrupt;
 use crate::lime::{Task, at_least_one};
-use crate::output::{colour, say, width};
+use crate::output::{colour, height, picture_colours, say, width};
 use crate::progress::Bar;
 
-#[derive(Debug, Args)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 Examples:
   whybox image
   whybox image cat.jpg --model squeezenet.onnx --labels imagenet.txt --preprocess caffe
   whybox image cat.jpg --model net.onnx --class 281 --segments slic:n=100 --samples 5000
   whybox image cat.jpg --model net.onnx --method shap --tolerance 0.005 --show positive,top:5
-  whybox image photos/*.jpg --model net.onnx --out report")]
+  whybox image photos/*.jpg --model net.onnx --out report";
+
+#[derive(Debug, Args)]
+#[command(after_help = help::short(EXAMPLES), after_long_help = EXAMPLES)]
 pub struct ImageArgs {
     /// The photos to explain (the built-in one if left out); several get a folder each, and an index page
     #[arg(value_name = "PHOTO")]
@@ -39,25 +42,37 @@ pub struct ImageArgs {
     /// Names of the network's outputs, one a line
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
-    /// How the network wants its pictures: imagenet, unit, raw, cifar10, caffe, tf, and parts that differ
-    #[arg(long, value_name = "NAME[,PART=…]")]
+    /// How the network wants its pictures: imagenet, unit, raw, cifar10, caffe, tf
+    ///
+    /// Parts that differ follow the name: unit,fit=stretch,mean=0.5,std=0.5
+    #[arg(long, value_name = "NAME[,…]")]
     pub preprocess: Option<Preprocess>,
     /// What the outputs are: classification applies Softmax (for one output Sigmoid) if the network does not
-    #[arg(long, value_enum, default_value = "classification", hide_possible_values = true)]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "classification",
+        hide_possible_values = true,
+        hide_short_help = true
+    )]
     pub task: Task,
     #[command(flatten)]
     pub method: MethodArgs,
-    /// How the picture is cut: slic:n=70,compactness=10 (about n, small ones are merged)
+    /// How the picture is cut: slic, quickshift, felzenszwalb, grid or file:labels.png
+    ///
+    /// slic:n=70,compactness=10 (about n, small ones are merged)
     /// quickshift:kernel=4,max_dist=200,ratio=0.2  felzenszwalb:scale=100,sigma=0.5,min=50
     /// grid:rows=7,cols=7  file:labels.png
     #[arg(long, value_name = "ALGO[:k=v,…]", default_value = "slic:n=70,compactness=10")]
     segments: Segmentation,
-    /// What a hidden segment shows: average (of the picture), mean (of the segment), mean8, black, grey, white,
-    /// #RRGGBB, blur:sigma=5 (percent of the shorter side), image:FILE
+    /// What a hidden segment shows: average, mean, black, grey, white, #RRGGBB, blur:sigma=5, image:FILE
+    ///
+    /// average (of the picture), mean (of the segment), mean8 (the same cut to 8 bits, as lime does), black, grey, white, #RRGGBB,
+    /// blur:sigma=5 (percent of the shorter side), image:FILE
     #[arg(long, value_name = "KIND", default_value = "average")]
     baseline: Baseline,
     /// Where segments are cut and masked
-    #[arg(long, value_enum, default_value = "network", value_name = "WHERE")]
+    #[arg(long, value_enum, default_value = "network", value_name = "WHERE", hide_short_help = true)]
     mask_resolution: MaskAt,
     /// Output to explain, by label or number; may be repeated
     #[arg(long, value_name = "NAME_OR_INDEX", conflicts_with = "top")]
@@ -67,11 +82,11 @@ pub struct ImageArgs {
     pub top: usize,
     /// What is explained: probabilities, logits, or a node's name [default: probabilities for LIME and --link logit,
     /// else logits]
-    #[arg(long, value_name = "WHAT")]
+    #[arg(long, value_name = "WHAT", hide_short_help = true)]
     pub explain: Option<String>,
     #[command(flatten)]
     pub run: RunArgs,
-    /// Pictures to draw: overlay, positive, negative, top:5 (cut out), errors, classes (side by side)
+    /// Pictures to draw: overlay, segments, positive, negative, top:5 (cut out), errors, classes (side by side)
     #[arg(long, value_name = "VIEW,…", value_delimiter = ',', default_value = "overlay")]
     show: Vec<View>,
     /// Ground of the pictures
@@ -105,6 +120,8 @@ fn a_few(text: &str) -> Result<usize, String> {
         .and_then(|number| if number <= 20 { Ok(number) } else { Err("explain at most 20 outputs".into()) })
 }
 
+/// Columns of the picture in the terminal at most.
+const BROADEST: usize = 160;
 /// Below this a map says little about where the network looks.
 const FEW_SEGMENTS: usize = 8;
 /// Segments of each run that stability compares.
@@ -137,6 +154,11 @@ pub fn run(args: &ImageArgs) -> Result<()> {
     }
     report.seconds.push(("draw and write".into(), start.elapsed().as_secs_f64()));
     let mut text = terminal(&report, colour(), width());
+    if let Some(colours) = picture_colours() {
+        // Half of the screen at most, so that the numbers stay in sight.
+        let rows = (height() / 2).clamp(8, 32);
+        text += &format!("\n{}\n", blocks(&report, colours, width().min(BROADEST), rows)?);
+    }
     for file in &files {
         text += &format!("wrote {}\n", file.display());
     }
@@ -222,8 +244,7 @@ impl ImageArgs {
     ) -> Result<ImageReport> {
         bar.restart(self.method.most_evaluations());
         bar.stage("segmenting");
-        let mut run = self.run.options();
-        run.cancel = interrupt.cancel.clone();
+        let run = self.run.options_until(interrupt);
         let explainer = ImageExplainer {
             segmentation: self.segments.clone(),
             baseline: self.baseline.clone(),

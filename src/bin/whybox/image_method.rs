@@ -72,7 +72,7 @@ pub struct MethodArgs {
     #[arg(long, value_name = "PART")]
     tolerance: Option<f64>,
     /// Stop after this many seconds (not for LIME)
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", hide_short_help = true)]
     seconds: Option<f64>,
     /// Scale on which the outputs are explained
     #[arg(
@@ -80,6 +80,7 @@ pub struct MethodArgs {
         value_enum,
         default_value = "identity",
         hide_possible_values = true,
+        hide_short_help = true,
         help = "Scale of the explained outputs: identity, or logit (log-odds of probabilities)"
     )]
     pub link: LinkChoice,
@@ -87,7 +88,7 @@ pub struct MethodArgs {
     #[arg(long, value_name = "N", value_parser = at_least_two)]
     pub stability: Option<usize>,
     /// Distance of a masked picture from the photo
-    #[arg(long, value_enum, default_value = "cosine", help_heading = "LIME")]
+    #[arg(long, value_enum, default_value = "cosine", help_heading = "LIME", hide_short_help = true)]
     distance: DistanceChoice,
     /// Width of LIME's kernel
     #[arg(
@@ -95,14 +96,15 @@ pub struct MethodArgs {
         value_name = "WIDTH",
         default_value_t = 0.25,
         allow_negative_numbers = true,
-        help_heading = "LIME"
+        help_heading = "LIME",
+        hide_short_help = true
     )]
     kernel_width: f64,
     /// How features are selected
-    #[arg(long, value_enum, default_value = "auto", help_heading = "LIME")]
+    #[arg(long, value_enum, default_value = "auto", help_heading = "LIME", hide_short_help = true)]
     selection: SelectionChoice,
     /// Segments in the surrogate at most
-    #[arg(long, value_name = "K", default_value_t = 100_000, value_parser = at_least_one, help_heading = "LIME")]
+    #[arg(long, value_name = "K", default_value_t = 100_000, value_parser = at_least_one, help_heading = "LIME", hide_short_help = true)]
     features: usize,
     /// Penalty of the ridge regression
     #[arg(
@@ -110,17 +112,18 @@ pub struct MethodArgs {
         value_name = "ALPHA",
         default_value_t = 1.0,
         allow_negative_numbers = true,
-        help_heading = "LIME"
+        help_heading = "LIME",
+        hide_short_help = true
     )]
     alpha: f64,
     /// How masks are drawn (independent is what lime does)
-    #[arg(long, value_enum, default_value = "orthogonal", help_heading = "LIME")]
+    #[arg(long, value_enum, default_value = "orthogonal", help_heading = "LIME", hide_short_help = true)]
     sampling: SamplingChoice,
     /// Model of the network that takes scatter out of the effects (none is what lime does)
-    #[arg(long, value_enum, default_value = "logistic", help_heading = "LIME")]
+    #[arg(long, value_enum, default_value = "logistic", help_heading = "LIME", hide_short_help = true)]
     control: ControlChoice,
     /// Seed of all random draws
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    #[arg(long, value_name = "S", default_value_t = 0, hide_short_help = true)]
     pub seed: u64,
 }
 

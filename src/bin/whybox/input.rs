@@ -6,6 +6,8 @@ use clap::{Args, ValueEnum};
 use whybox::device::RunOptions;
 use whybox::{Device, Error, Result};
 
+use crate::interrupt::Interrupt;
+
 /// Where to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DeviceChoice {
@@ -24,7 +26,7 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value = "best", value_name = "DEVICE")]
     pub device: DeviceChoice,
     /// Cap on the memory of activations, for example 512MiB or 2GiB
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, hide_short_help = true)]
     pub memory: Option<u64>,
 }
 
@@ -41,6 +43,11 @@ impl RunArgs {
     /// The options of a run.
     pub fn options(&self) -> RunOptions {
         RunOptions { memory_bytes: self.memory, ..RunOptions::default() }
+    }
+
+    /// The options of a run that Ctrl-C ends.
+    pub fn options_until(&self, interrupt: &Interrupt) -> RunOptions {
+        RunOptions { cancel: interrupt.cancel.clone(), ..self.options() }
     }
 }
 

@@ -10,6 +10,7 @@ use whybox::perturb::Rows;
 use whybox::plan::{Kernel, Plan, Step, human_bytes};
 use whybox::{Error, Network, Result};
 
+use crate::help;
 use crate::input::RunArgs;
 use crate::inspect_sharing::{self, SharingArgs};
 use crate::output::{say, width};
@@ -20,8 +21,14 @@ const LONG_RUN: usize = 1 << 20;
 /// Columns that the nodes' names take at least; a profile goes without them where the terminal is narrower.
 const LEAST_ROOM: usize = 18;
 
+const EXAMPLES: &str = "\
+Examples:
+  whybox inspect net.onnx
+  whybox inspect net.onnx --profile
+  whybox inspect net.onnx --sharing cat.jpg --segments slic:n=100";
+
 #[derive(Debug, Args)]
-#[command(after_long_help = COLUMNS)]
+#[command(after_help = help::short(EXAMPLES), after_long_help = format!("{EXAMPLES}\n\n{COLUMNS}"))]
 pub struct InspectArgs {
     /// The network's ONNX file
     #[arg(value_name = "MODEL")]

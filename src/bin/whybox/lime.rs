@@ -21,11 +21,17 @@ pub struct OutputArgs {
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// What the outputs are: classification applies Softmax (for one output Sigmoid) if the network does not
-    #[arg(long, value_enum, default_value = "classification", hide_possible_values = true)]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "classification",
+        hide_possible_values = true,
+        hide_short_help = true
+    )]
     pub task: Task,
     /// What is explained: probabilities, logits, or a node's name [default: logits for Shapley values without a logit link,
     /// probabilities for LIME]
-    #[arg(long, value_name = "WHAT")]
+    #[arg(long, value_name = "WHAT", hide_short_help = true)]
     pub explain: Option<String>,
     /// Output to explain, by label or number; may be repeated
     #[arg(long, value_name = "NAME_OR_INDEX", conflicts_with = "top")]
@@ -115,27 +121,35 @@ impl OutputArgs {
 /// LIME's settings.
 #[derive(Debug, Args)]
 pub struct LimeArgs {
-    /// Evaluations of each instance: neighbours for LIME [default: 5000], coalitions for Shapley values [default: as many as
-    /// the tolerance takes, at most 50000, fewer for many rows]
+    /// Evaluations of each instance [default: 5000 for LIME, else as many as the tolerance takes]
+    ///
+    /// Neighbours for LIME [default: 5000], coalitions for Shapley values [default: as many as the tolerance takes, at most
+    /// 50000, fewer for many rows]
     #[arg(long, value_name = "N", value_parser = at_least_two)]
     pub samples: Option<usize>,
     /// Repeat LIME N times with other seeds, and say how far the runs agree
     #[arg(long, value_name = "N", value_parser = at_least_two)]
     pub stability: Option<usize>,
     /// Width of LIME's kernel (0.75 √features for tables, 0.25 for texts)
-    #[arg(long, value_name = "WIDTH", allow_negative_numbers = true)]
+    #[arg(long, value_name = "WIDTH", allow_negative_numbers = true, hide_short_help = true)]
     pub kernel_width: Option<f64>,
     /// How features are selected
-    #[arg(long, value_enum, default_value = "auto")]
+    #[arg(long, value_enum, default_value = "auto", hide_short_help = true)]
     pub selection: SelectionChoice,
     /// Features in the surrogate at most
-    #[arg(long, value_name = "K", default_value_t = 10, value_parser = at_least_one)]
+    #[arg(long, value_name = "K", default_value_t = 10, value_parser = at_least_one, hide_short_help = true)]
     pub features: usize,
     /// Penalty of the ridge regression
-    #[arg(long, value_name = "ALPHA", default_value_t = 1.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "ALPHA",
+        default_value_t = 1.0,
+        allow_negative_numbers = true,
+        hide_short_help = true
+    )]
     pub alpha: f64,
     /// Seed of all random draws
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    #[arg(long, value_name = "S", default_value_t = 0, hide_short_help = true)]
     pub seed: u64,
 }
 
@@ -219,7 +233,7 @@ impl From<DistanceChoice> for Distance {
 }
 
 /// Where the results go.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct OutArgs {
     /// Folder for explanation.html, .svg, .png, .json, .csv and .npz [default: whybox-out]
     #[arg(long, value_name = "DIR")]

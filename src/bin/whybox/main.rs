@@ -3,6 +3,7 @@
 mod bench;
 mod config;
 mod devices;
+mod help;
 mod image;
 mod image_method;
 mod image_subject;
@@ -65,12 +66,20 @@ enum Command {
     /// Measure explanations a second on this machine
     Bench(bench::BenchArgs),
     /// Print completions for a shell
+    #[command(after_help = "\
+Examples:
+  whybox completions bash > ~/.local/share/bash-completion/completions/whybox
+  whybox completions zsh > _whybox")]
     Completions {
         /// The shell
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
     /// Print the manual page, or write one a command into a folder
+    #[command(after_help = "\
+Examples:
+  whybox man | man -l -
+  whybox man --out ~/.local/share/man/man1")]
     Man {
         /// Folder for whybox.1, whybox-image.1, …
         #[arg(long, value_name = "DIR")]
@@ -79,6 +88,7 @@ enum Command {
     /// Draw an explanation as SVG or PNG
     Plot(plot::PlotArgs),
     /// List the GPUs and the processor, and which one `best` takes
+    #[command(after_help = "Example:\n  whybox devices")]
     Devices,
 }
 

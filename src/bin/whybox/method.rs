@@ -41,13 +41,13 @@ pub enum LinkChoice {
 #[derive(Debug, Args)]
 pub struct ShapleyArgs {
     /// What adds up: the mean answer, or its log-odds
-    #[arg(long, value_enum, default_value = "identity")]
+    #[arg(long, value_enum, default_value = "identity", hide_short_help = true)]
     pub link: LinkChoice,
-    /// Stop when the largest standard error over the range of values is below T [default: 0.01, without --samples]
+    /// Stop when the largest standard error is this part of the values' range [default: 0.01, without --samples]
     #[arg(long, value_name = "T")]
     pub tolerance: Option<f64>,
     /// Stop after S seconds (then a clock decides the result)
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", hide_short_help = true)]
     pub seconds: Option<f64>,
     /// Effects of pairs too (shap, exact)
     #[arg(long)]

@@ -8,15 +8,18 @@ use whybox::report::plot::{self, Lettering, PlotKind, PlotOptions, ThemeName};
 use whybox::report::{Document, write_atomically};
 use whybox::{Error, Result};
 
+use crate::help;
 use crate::output::{colour, say, width};
 
-#[derive(Debug, Args)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 Examples:
   whybox plot whybox-out/explanation.json
   whybox plot whybox-out/explanation.json --kind waterfall --out why.svg
   whybox plot explanation.json --kind beeswarm --top 15 --theme dark --out all.png
-  whybox plot explanation.json --kind dependence --feature age --by hours --out age.svg")]
+  whybox plot explanation.json --kind dependence --feature age --by hours --out age.svg";
+
+#[derive(Debug, Args)]
+#[command(after_help = help::short(EXAMPLES), after_long_help = EXAMPLES)]
 pub struct PlotArgs {
     /// The explanation of a table, a text or a photo
     #[arg(value_name = "EXPLANATION.json")]
@@ -46,10 +49,10 @@ pub struct PlotArgs {
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
     /// Leave out the title, for a paper that has its own caption
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     bare: bool,
     /// Keep text in an SVG as text, to edit, instead of outlines
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     text: bool,
 }
 

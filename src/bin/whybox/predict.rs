@@ -11,12 +11,19 @@ use whybox::model::Model;
 use whybox::perturb::Rows;
 use whybox::{Error, Network, Result};
 
+use crate::help;
 use crate::input::RunArgs;
 
 /// Bytes of input read at a time.
 const BLOCK_BYTES: usize = 64 << 20;
 
+const EXAMPLES: &str = "\
+Examples:
+  whybox predict --model net.onnx --input x.npy --out y.npy
+  whybox predict --model net.onnx --input x.npy --out y.npy --device cpu --memory 512MiB";
+
 #[derive(Debug, Args)]
+#[command(after_help = help::short(EXAMPLES), after_long_help = EXAMPLES)]
 pub struct PredictArgs {
     /// The network's ONNX file
     #[arg(long, value_name = "MODEL.onnx")]

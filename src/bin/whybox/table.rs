@@ -1,11 +1,12 @@
 //! `whybox table`
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use ndarray::{Array2, Axis};
-use whybox::explain::{Estimator, ExactShapley, submodular_pick};
+use whybox::explain::{Estimator, ExactShapley, Explanation, submodular_pick};
 use whybox::model::Model;
 use whybox::perturb::{Around, CellSampling, Discretiser, Neighbourhood, Rows};
 use whybox::report::Document;
@@ -13,19 +14,23 @@ use whybox::report::document::{Explained, Kind};
 use whybox::table::{BackgroundChoice, Encoding, Missing, RawTable, RowChoice};
 use whybox::{Error, Result, builtin};
 
+use crate::help;
 use crate::input::{RunArgs, quoted};
+use crate::interrupt::{Interrupt, locked};
 use crate::lime::{DistanceChoice, LimeArgs, OutArgs, OutputArgs, at_least_one, no_model, run_words};
 use crate::method::{LinkChoice, Method, ShapleyArgs};
 use crate::progress::Bar;
 use crate::table_methods::Asked;
 
-#[derive(Debug, Args)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 Examples:
   whybox table
   whybox table people.csv --model net.onnx --target income --drop id,name --rows 3,10-20
   whybox table people.csv --model net.onnx --target income --rows all --background kmeans:50
-  whybox table people.csv --model net.onnx --method lime --stability 10 --rows all --pick 5")]
+  whybox table people.csv --model net.onnx --method lime --stability 10 --rows all --pick 5";
+
+#[derive(Debug, Args)]
+#[command(after_help = help::short(EXAMPLES), after_long_help = EXAMPLES)]
 pub struct TableArgs {
     /// A CSV file with a header line (the built-in table if left out)
     #[arg(value_name = "DATA.csv")]
@@ -46,19 +51,19 @@ pub struct TableArgs {
     #[arg(long, value_name = "FILE")]
     encoding: Option<PathBuf>,
     /// What stands for a missing cell, where the encoding is inferred
-    #[arg(long, value_enum, default_value = "error")]
+    #[arg(long, value_enum, default_value = "error", hide_short_help = true)]
     missing: MissingChoice,
     /// The method
     #[arg(long, value_enum, default_value = "shap")]
     pub method: Method,
-    /// What stands for an absent feature: so many rows of the table, all of them, k-means centres, or a file's rows [default: 100]
-    #[arg(long, value_name = "N|all|kmeans:K|FILE")]
+    /// What stands for an absent feature: N rows of the table, all, kmeans:K, or a file's rows [default: 100]
+    #[arg(long, value_name = "WHICH")]
     pub background: Option<BackgroundChoice>,
     /// Features that are one player together (docs/tables.md)
     #[arg(long, value_name = "FILE")]
     pub groups: Option<PathBuf>,
     /// The K rows that together show most (SP-LIME)
-    #[arg(long, value_name = "K", value_parser = at_least_one)]
+    #[arg(long, value_name = "K", value_parser = at_least_one, hide_short_help = true)]
     pick: Option<usize>,
     #[command(flatten, next_help_heading = "Shapley values")]
     pub shapley: ShapleyArgs,
@@ -68,17 +73,36 @@ pub struct TableArgs {
         value_enum,
         default_value = "quartile",
         alias = "discretiser",
-        help_heading = "Evaluations and LIME"
+        help_heading = "Evaluations and LIME",
+        hide_short_help = true
     )]
     discretizer: DiscretiserChoice,
     /// How cells are drawn
-    #[arg(long, value_enum, default_value = "independent", help_heading = "Evaluations and LIME")]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "independent",
+        help_heading = "Evaluations and LIME",
+        hide_short_help = true
+    )]
     sampling: SamplingChoice,
     /// Where numbers are drawn around that are not cut into bins
-    #[arg(long, value_enum, default_value = "mean", help_heading = "Evaluations and LIME")]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "mean",
+        help_heading = "Evaluations and LIME",
+        hide_short_help = true
+    )]
     around: AroundChoice,
     /// Distance of a drawn row from the instance
-    #[arg(long, value_enum, default_value = "euclidean", help_heading = "Evaluations and LIME")]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "euclidean",
+        help_heading = "Evaluations and LIME",
+        hide_short_help = true
+    )]
     pub distance: DistanceChoice,
     #[command(flatten, next_help_heading = "What is explained")]
     pub outputs: OutputArgs,
@@ -132,8 +156,17 @@ pub struct Subject {
 }
 
 pub fn run(args: &TableArgs) -> Result<()> {
-    let begin = Instant::now();
     args.check()?;
+    let interrupt = Interrupt::listen()?;
+    let done = explain(args, &interrupt);
+    if let Err(Error::Interrupted(_)) = done {
+        interrupt.keep();
+    }
+    done
+}
+
+fn explain(args: &TableArgs, interrupt: &Interrupt) -> Result<()> {
+    let begin = Instant::now();
     let subject = args.subject()?;
     let importing = begin.elapsed().as_secs_f64();
     let bar = Bar::new(0);
@@ -145,21 +178,28 @@ pub fn run(args: &TableArgs) -> Result<()> {
     let names = args.outputs.names(network.outputs(), known)?;
     let cells = subject.cells();
     let given = cells.as_slice().unwrap_or_default();
-    let predictions = network.responses(&Rows::new(given, cells.ncols())?, &args.run.options())?;
+    let predictions =
+        network.responses(&Rows::new(given, cells.ncols())?, &args.run.options_until(interrupt))?;
     let outputs = args.outputs.chosen(&names, predictions.view())?;
 
     let mut document = Document::new(Kind::Table, network.name(), &network.device().name(), Vec::new());
     document.seconds = vec![("import".into(), importing), ("load".into(), loading)];
-    let asked = Asked { network: &network, outputs, names: &names, bar: &bar };
-    match args.method {
-        Method::Lime => args.lime(&subject, &asked, &mut document)?,
-        _ => args.shapley(&subject, &asked, &mut document)?,
-    }
-    document.seed = args.lime.seed;
     document.explained = subject.explained;
-    document.settings = args.settings(document.method == ExactShapley::default().name());
     document.command = args.command();
-    document.warnings.extend(args.warnings(&subject));
+    document.warnings = args.warnings(&subject);
+    let extra = match &args.encoding {
+        Some(_) => Vec::new(),
+        None => vec![("encoding.toml", subject.encoding.to_toml()?)],
+    };
+    let growing = Arc::new(Mutex::new(document));
+    interrupt.on_interruption(args.keep(&growing, extra.clone(), subject.rows.len()));
+    let options = args.run.options_until(interrupt);
+    let asked = Asked { network: &network, outputs, names: &names, bar: &bar, options };
+    match args.method {
+        Method::Lime => args.lime(&subject, &asked, &growing)?,
+        _ => args.shapley(&subject, &asked, &growing)?,
+    }
+    let mut document = locked(&growing).clone();
     if let Some(count) = args.pick {
         let all = document.instances.iter().map(|instance| instance.outputs[0].values.clone());
         let values: Vec<f64> = all.flatten().collect();
@@ -169,11 +209,7 @@ pub fn run(args: &TableArgs) -> Result<()> {
         document.picked = submodular_pick(values.view(), count)?;
     }
     drop(bar);
-    let extra = match &args.encoding {
-        Some(_) => Vec::new(),
-        None => vec![("encoding.toml", subject.encoding.to_toml()?)],
-    };
-    args.out.finish(&document, &extra)
+    interrupt.finish(|| args.out.finish(&document, &extra))
 }
 
 impl Subject {
@@ -280,6 +316,32 @@ impl TableArgs {
                 names.join(", ")
             )],
         }
+    }
+
+    /// Writes the rows that are whole by the time of an interruption.
+    fn keep(
+        &self,
+        growing: &Arc<Mutex<Document>>,
+        extra: Vec<(&'static str, String)>,
+        rows: usize,
+    ) -> impl FnOnce() -> Result<()> + Send + use<> {
+        let (growing, out) = (growing.clone(), self.out.clone());
+        move || {
+            let mut document = locked(&growing).clone();
+            if document.instances.is_empty() {
+                return Ok(());
+            }
+            let whole = document.instances.len();
+            document.warnings.push(format!("The run was interrupted: {whole} of {rows} rows are explained."));
+            out.finish(&document, &extra)
+        }
+    }
+
+    /// A row, or a block of rows, is explained: what it cost, and the settings, which depend on the method that was taken.
+    pub fn account(&self, document: &mut Document, explanation: &Explanation) {
+        document.account(explanation);
+        document.seed = self.lime.seed;
+        document.settings = self.settings(document.method == ExactShapley::default().name());
     }
 
     pub fn background(&self) -> BackgroundChoice {

@@ -1,6 +1,9 @@
 //! `whybox table`: rows explained by LIME or by Shapley values.
 
+use std::sync::Mutex;
+
 use ndarray::{Array2, ArrayView2};
+use whybox::device::RunOptions;
 use whybox::explain::{
     Attribution, ExplainMany, Explanation, Hierarchy, Labels, LimeTabular, Linkage, Stability,
 };
@@ -10,6 +13,7 @@ use whybox::report::document::{Feature, Instance, Output};
 use whybox::table::{ColumnEncoding, Groups, Kind};
 use whybox::{Network, Result};
 
+use crate::interrupt::locked;
 use crate::lime::WIDTHS;
 use crate::method::Request;
 use crate::progress::Bar;
@@ -21,6 +25,7 @@ pub struct Asked<'a> {
     pub outputs: Vec<usize>,
     pub names: &'a [String],
     pub bar: &'a Bar,
+    pub options: RunOptions,
 }
 
 impl Asked<'_> {
@@ -46,9 +51,10 @@ impl Subject {
 }
 
 impl TableArgs {
-    pub fn lime(&self, subject: &Subject, asked: &Asked<'_>, document: &mut Document) -> Result<()> {
+    pub fn lime(&self, subject: &Subject, asked: &Asked<'_>, growing: &Mutex<Document>) -> Result<()> {
         let Subject { encoding, codes, .. } = subject;
-        document.features = encoding.columns().iter().map(|column| Feature::new(&column.name)).collect();
+        locked(growing).features =
+            encoding.columns().iter().map(|column| Feature::new(&column.name)).collect();
         let lime = LimeTabular {
             samples: self.lime.lime_samples(),
             distance: self.distance.into(),
@@ -60,10 +66,9 @@ impl TableArgs {
             seed: self.lime.seed,
         };
         let neighbourhood = self.neighbourhood(subject)?;
-        let options = self.run.options();
         let mut ask = |codes: ArrayView2<f64>| {
             let cells: Vec<f32> = encoding.expand(codes).iter().map(|&x| x as f32).collect();
-            let answers = asked.network.responses(&Rows::new(&cells, encoding.width())?, &options)?;
+            let answers = asked.network.responses(&Rows::new(&cells, encoding.width())?, &asked.options)?;
             Ok(answers.mapv(f64::from))
         };
         let total = subject.rows.len() * lime.samples;
@@ -72,13 +77,12 @@ impl TableArgs {
             let told = at * lime.samples;
             let mut tell = |done| asked.bar.of(told + done, total);
             let explanation = lime.explain(&neighbourhood, &instance, &mut ask, &mut tell)?;
-            document.account(&explanation);
             let condition = |(feature, column): (usize, &ColumnEncoding)| {
                 let text = encoding.text(feature, instance[feature]);
                 neighbourhood.condition(feature, &column.name, instance[feature], &text)
             };
             let conditions: Vec<String> = encoding.columns().iter().enumerate().map(condition).collect();
-            let mut outputs = Vec::new();
+            let (mut outputs, mut repeated) = (Vec::new(), 0);
             for attribution in &explanation.attributions {
                 let mut output = asked.output(attribution, Some(conditions.clone()));
                 if let Some(runs) = self.lime.stability {
@@ -86,11 +90,14 @@ impl TableArgs {
                     let row = (&neighbourhood, &instance[..]);
                     let found = Stability::of_row(&lime, row, output.index, &mut ask, top, &WIDTHS)?;
                     output.stability = Some((&found).into());
-                    document.evaluations += (runs * lime.samples) as u64;
+                    repeated += (runs * lime.samples) as u64;
                 }
                 outputs.push(output);
             }
             let features = 0..encoding.features();
+            let mut document = locked(growing);
+            self.account(&mut document, &explanation);
+            document.evaluations += repeated;
             document.instances.push(Instance {
                 row: Some(row),
                 values: features.clone().map(|feature| subject.text(row, feature)).collect(),
@@ -101,7 +108,7 @@ impl TableArgs {
         Ok(())
     }
 
-    pub fn shapley(&self, subject: &Subject, asked: &Asked<'_>, document: &mut Document) -> Result<()> {
+    pub fn shapley(&self, subject: &Subject, asked: &Asked<'_>, growing: &Mutex<Document>) -> Result<()> {
         let encoding = &subject.encoding;
         let groups = self.groups.as_ref().map(Groups::read).transpose()?.unwrap_or_default();
         let (names, columns) = groups.players(encoding)?;
@@ -130,21 +137,18 @@ impl TableArgs {
             masker,
             outputs: asked.outputs.clone(),
             link: self.shapley.link(),
-            options: self.run.options(),
+            options: asked.options.clone(),
         };
         let mut tell = |told: whybox::explain::ManyProgress| asked.bar.of(told.evaluations, told.expected);
-        let explanations = many.explain(rows.view(), estimator.as_ref(), &mut tell)?;
-
         let features = members(&columns, &encoding.groups());
-        document.features = (names.iter().zip(&features))
+        locked(growing).link = format!("{:?}", self.shapley.link).to_lowercase();
+        locked(growing).features = (names.iter().zip(&features))
             .map(|(name, members)| Feature {
                 name: name.clone(),
                 columns: members.iter().map(|&feature| encoding.columns()[feature].name.clone()).collect(),
             })
             .collect();
-        document.link = format!("{:?}", self.shapley.link).to_lowercase();
-        for (explanation, &row) in explanations.iter().zip(&subject.rows) {
-            document.account(explanation);
+        let instance = |explanation: &Explanation, row: usize| {
             let output = |(place, attribution): (usize, &Attribution)| {
                 let output = asked.output(attribution, None);
                 match &explanation.interactions {
@@ -160,13 +164,24 @@ impl TableArgs {
                 [feature] => subject.number(row, feature),
                 _ => f64::NAN,
             };
-            document.instances.push(Instance {
+            Instance {
                 row: Some(row),
                 values: features.iter().map(value).collect(),
                 numbers: features.iter().map(number).collect(),
                 outputs: explanation.attributions.iter().enumerate().map(output).collect(),
-            });
-        }
+            }
+        };
+        let mut explanations = Vec::new();
+        many.explain_each(rows.view(), estimator.as_ref(), &mut tell, &mut |places, block| {
+            let mut document = locked(growing);
+            for (explanation, &row) in block.iter().zip(&subject.rows[places]) {
+                self.account(&mut document, explanation);
+                document.instances.push(instance(explanation, row));
+            }
+            explanations.extend(block);
+            Ok(())
+        })?;
+        let mut document = locked(growing);
         document.warnings.extend(self.shapley.left(&explanations));
         document.warnings.extend(nothing_varies(&many.masker, background.rows.nrows(), &explanations));
         Ok(())

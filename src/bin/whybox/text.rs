@@ -14,17 +14,21 @@ use whybox::report::document::{Feature, Instance, Kind, Output};
 use whybox::text::{Hide, IndexedText, Occurrences, TextInput, Tokenizer, Vocabulary};
 use whybox::{Error, Result};
 
+use crate::help;
 use crate::input::{RunArgs, quoted};
+use crate::interrupt::Interrupt;
 use crate::lime::{DistanceChoice, LimeArgs, OutArgs, OutputArgs, WIDTHS, run_words};
 use crate::method::{LinkChoice, Method, Request, ShapleyArgs};
 use crate::progress::Bar;
 
-#[derive(Debug, Args)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 Examples:
   whybox text 'a good film' --model net.onnx --vocabulary words.txt
   whybox text --file review.txt --model net.onnx --vocabulary words.txt --input ids --positions --class spam
-  whybox text 'a good film' --model net.onnx --vocabulary words.txt --method shap --interactions")]
+  whybox text 'a good film' --model net.onnx --vocabulary words.txt --method shap --interactions";
+
+#[derive(Debug, Args)]
+#[command(after_help = help::short(EXAMPLES), after_long_help = EXAMPLES)]
 pub struct TextArgs {
     /// The text to explain
     #[arg(value_name = "TEXT", required_unless_present = "file", conflicts_with = "file")]
@@ -48,7 +52,7 @@ pub struct TextArgs {
     #[arg(long)]
     positions: bool,
     /// What a hidden token is replaced by (it is removed, or UNKWORDZ with --positions)
-    #[arg(long, value_name = "TOKEN")]
+    #[arg(long, value_name = "TOKEN", hide_short_help = true)]
     mask: Option<String>,
     /// The method
     #[arg(long, value_enum, default_value = "lime")]
@@ -56,7 +60,13 @@ pub struct TextArgs {
     #[command(flatten, next_help_heading = "Shapley values")]
     shapley: ShapleyArgs,
     /// Distance of a text from the whole one
-    #[arg(long, value_enum, default_value = "cosine", help_heading = "Evaluations and LIME")]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "cosine",
+        help_heading = "Evaluations and LIME",
+        hide_short_help = true
+    )]
     distance: DistanceChoice,
     #[command(flatten, next_help_heading = "What is explained")]
     outputs: OutputArgs,
@@ -83,6 +93,7 @@ enum TokenizerChoice {
 }
 
 pub fn run(args: &TextArgs) -> Result<()> {
+    let interrupt = Interrupt::listen()?;
     let start = Instant::now();
     let text = args.text()?;
     let tokenizer = match args.tokenizer {
@@ -117,7 +128,7 @@ pub fn run(args: &TextArgs) -> Result<()> {
         InputChoice::Counts => TextInput::Counts,
         InputChoice::Binary => TextInput::Binary,
     };
-    let options = args.run.options();
+    let options = args.run.options_until(&interrupt);
     let ask = |texts: &[String]| {
         let cells: Vec<f32> = texts.iter().flat_map(|text| vocabulary.row(text, input)).collect();
         Ok(network.responses(&Rows::new(&cells, width)?, &options)?.mapv(f64::from))
@@ -155,7 +166,7 @@ pub fn run(args: &TextArgs) -> Result<()> {
         values: tokens,
         outputs: explained_outputs,
     });
-    args.out.finish(&document, &[])
+    interrupt.finish(|| args.out.finish(&document, &[]))
 }
 
 impl TextArgs {

@@ -40,6 +40,25 @@ use crate::Result;
 use crate::plan::Plan;
 
 /// The processor, with the best instruction set that it has.
+///
+/// # Example
+/// ```
+/// use std::sync::Arc;
+/// use whybox::device::{RunOptions, cpu::Cpu};
+/// use whybox::perturb::{Perturbation, Rows};
+/// use whybox::{model::Model, plan::Plan};
+///
+/// let model = Model::builder("sum", &[2]).linear(&[1.0, 1.0], &[0.0], 1)?.build()?;
+/// let plan = Arc::new(Plan::new(&model)?);
+/// let rows = Rows::new(&[1.0, 2.0], 2)?;
+/// let expander = rows.bind(&plan.input_layout)?;
+/// let network = Cpu::new().load(plan.clone())?;
+/// network.run(expander.as_ref(), 1, &RunOptions::default(), &mut |_, values| {
+///     assert_eq!(values, [3.0]);
+///     Ok(())
+/// })?;
+/// # Ok::<(), whybox::Error>(())
+/// ```
 pub struct Cpu {
     level: Level,
 }

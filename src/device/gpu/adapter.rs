@@ -10,6 +10,13 @@ use crate::{Error, Result};
 const LARGEST_BYTES: u64 = i32::MAX as u64;
 
 /// What kind of machine is behind an adapter.
+///
+/// # Example
+/// ```
+/// use whybox::device::gpu::AdapterKind;
+///
+/// assert_eq!(AdapterKind::Software.to_string(), "software");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AdapterKind {
     /// A GPU with memory of its own.
@@ -34,6 +41,16 @@ impl fmt::Display for AdapterKind {
 }
 
 /// An adapter as `whybox devices` shows it.
+///
+/// # Example
+/// ```
+/// use whybox::device::gpu::Gpu;
+///
+/// // As many as the machine has; none is no error.
+/// for adapter in Gpu::list() {
+///     assert!(adapter.to_string().starts_with(&adapter.name));
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdapterInfo {
     /// Name as the driver gives it.

@@ -44,6 +44,18 @@ use select::Caps;
 use source::Permutation;
 
 /// A GPU, opened.
+///
+/// # Example
+/// ```
+/// use whybox::Error;
+/// use whybox::device::gpu::Gpu;
+///
+/// match Gpu::hardware() {
+///     Ok(_gpu) => assert!(!Gpu::list().is_empty()),
+///     // A machine without a GPU: the processor serves.
+///     Err(error) => assert!(matches!(error, Error::Device(_))),
+/// }
+/// ```
 pub struct Gpu {
     device: wgpu::Device,
     queue: wgpu::Queue,

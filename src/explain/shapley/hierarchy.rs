@@ -5,6 +5,20 @@ use ndarray::{Array2, ArrayView2};
 use crate::{Error, Result};
 
 /// How the distance of two clusters follows from those of their members.
+///
+/// # Example
+/// ```
+/// use ndarray::array;
+/// use whybox::explain::{Hierarchy, Linkage};
+///
+/// // Points at 0, 1, 3 and 5.5: the nearest members chain, the farthest ones do not.
+/// let points = array![0.0_f64, 1.0, 3.0, 5.5];
+/// let distances = ndarray::Array2::from_shape_fn((4, 4), |(a, b)| (points[a] - points[b]).abs());
+/// let merges = |linkage| Hierarchy::from_distances(distances.view(), linkage).map(|tree| tree.merges().to_vec());
+/// assert_eq!(merges(Linkage::Single)?[1], [2, 4]);
+/// assert_eq!(merges(Linkage::Complete)?[1], [2, 3]);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Linkage {
     /// The nearest members.
@@ -17,6 +31,21 @@ pub enum Linkage {
 }
 
 /// A binary tree over players: merge k joins two clusters to cluster `players + k`, as in a SciPy linkage.
+///
+/// # Example
+/// ```
+/// use whybox::explain::{Estimator, FunctionGame, Hierarchy, OwenValues};
+///
+/// // Players 0 and 1 act together, 2 alone.
+/// let game = FunctionGame::new(3, 1, |present: &[bool], out: &mut [f64]| {
+///     out[0] = if present[0] && present[1] { 4.0 } else { 0.0 } + if present[2] { 1.0 } else { 0.0 };
+/// });
+/// let tree = Hierarchy::new(3, vec![[0, 1], [3, 2]])?;
+/// let owen = OwenValues { hierarchy: Some(tree), ..OwenValues::default() };
+/// let values = &owen.explain(&game, &mut |_| {})?.attributions[0].values;
+/// assert!(values.iter().zip([2.0, 2.0, 1.0]).all(|(a, b)| (a - b).abs() < 1e-12));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hierarchy {
     players: usize,

@@ -3,6 +3,23 @@
 use ndarray::Array2;
 
 /// What the effect of a pair means.
+///
+/// # Example
+/// ```
+/// use whybox::explain::{Estimator, ExactShapley, FunctionGame, InteractionIndex};
+///
+/// let game = FunctionGame::new(4, 1, |present: &[bool], out: &mut [f64]| {
+///     out[0] = f64::from(u8::from(present.iter().all(|&here| here)));
+/// });
+/// let pair = |index| {
+///     let exact = ExactShapley { interactions: Some(index), ..ExactShapley::default() };
+///     exact.explain(&game, &mut |_| {}).map(|found| found.interactions.expect("asked for").pair(0, 1, 0))
+/// };
+/// // A term of four players is shared out among pairs in two ways.
+/// assert!((pair(InteractionIndex::Shapley)? - 1.0 / 3.0).abs() < 1e-9);
+/// assert!((pair(InteractionIndex::Faithful)? - 0.3).abs() < 1e-9);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InteractionIndex {
     /// Shapley interaction index: the mean of `v(S∪ij) - v(S∪i) - v(S∪j) + v(S)` over orders of joining (Grabisch
@@ -15,6 +32,20 @@ pub enum InteractionIndex {
 }
 
 /// Effects of pairs of players, for each explained output.
+///
+/// # Example
+/// ```
+/// use ndarray::array;
+/// use whybox::explain::{InteractionIndex, Interactions};
+///
+/// let found = Interactions {
+///     index: InteractionIndex::Shapley,
+///     players: 3,
+///     pairs: array![[0.5], [0.0], [-0.25]],
+///     singles: array![[1.0], [2.0], [0.0]],
+/// };
+/// assert_eq!((found.pair(0, 1, 0), found.pair(2, 1, 0), found.pair(1, 1, 0)), (0.5, -0.25, 0.0));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Interactions {
     /// What they mean.

@@ -16,6 +16,15 @@ use crate::{Error, Result};
 const FIRST_PAIRS: usize = 128;
 
 /// What the regression fits.
+///
+/// # Example
+/// ```
+/// use whybox::explain::{KernelShap, Terms};
+///
+/// // As shap: for black boxes so cheap that a model of triples would cost more than asking them.
+/// let plain = KernelShap { terms: Terms::Single, ..KernelShap::default() };
+/// assert_eq!((KernelShap::default().terms, plain.terms), (Terms::Triples, Terms::Single));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Terms {
     /// Single players, as `shap`. On paired coalitions this already is the regression with all pairwise terms (k-additive

@@ -10,6 +10,15 @@ use crate::{Error, Result};
 const CLIP: f64 = 1e-15;
 
 /// In which units a game is explained.
+///
+/// # Example
+/// ```
+/// use whybox::explain::Link;
+///
+/// assert_eq!(Link::Identity.apply(0.75), 0.75);
+/// assert!((Link::Logit.apply(0.75) - 3f64.ln()).abs() < 1e-12);
+/// assert!(Link::Logit.apply(1.5).is_nan());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Link {
     /// As the game answers.

@@ -94,6 +94,21 @@ impl Estimator for Lime {
 }
 
 /// Where a run in rounds stands.
+///
+/// # Example
+/// ```
+/// use whybox::explain::{Budget, Estimator, FunctionGame, PermutationShap};
+///
+/// let game = FunctionGame::new(30, 1, |present: &[bool], out: &mut [f64]| {
+///     out[0] = (present.iter().filter(|&&here| here).count() as f64).sqrt() * f64::from(u8::from(present[3]));
+/// });
+/// let shap = PermutationShap { budget: Budget::default(), ..PermutationShap::default() };
+/// let mut last = None;
+/// shap.explain_forecasting(&game, &mut |_| {}, &mut |forecast| last = Some(forecast))?;
+/// let last = last.expect("a tolerance makes rounds");
+/// assert!(last.evaluations <= last.expected && last.expected <= 50_000);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Forecast {
     /// Evaluations done.

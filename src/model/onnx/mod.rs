@@ -29,6 +29,19 @@ pub use ops::supported_operators;
 pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
 
 /// How to read an ONNX file.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Model, OnnxOptions};
+///
+/// let path = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/table/breast_cancer_mlp.onnx");
+/// let model = Model::from_onnx_with(path, &OnnxOptions::default())?;
+/// assert_eq!(model.input_shape(), [30]);
+/// // A name that the graph has not is an error, never a guess.
+/// let options = OnnxOptions { output: Some("nobody".into()), ..OnnxOptions::default() };
+/// assert!(Model::from_onnx_with(path, &options).is_err());
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct OnnxOptions {
     /// Name of the graph's input that is explained; needed where a graph has several.

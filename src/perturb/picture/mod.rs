@@ -22,6 +22,15 @@ use super::segment::SegmentMap;
 use crate::{Error, Result};
 
 /// Where the channels stand in a network's input.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::picture::{PictureShape, PixelOrder};
+///
+/// assert_eq!(PictureShape::of(&[3, 224, 224])?.order, PixelOrder::ChannelsFirst);
+/// assert_eq!(PictureShape::of(&[224, 224, 3])?.order, PixelOrder::ChannelsLast);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PixelOrder {
     /// `[C, H, W]`
@@ -31,6 +40,16 @@ pub enum PixelOrder {
 }
 
 /// Size, channels and order of a network's picture input.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::picture::PictureShape;
+///
+/// let shape = PictureShape::of(&[1, 28, 20])?;
+/// assert_eq!((shape.height, shape.width, shape.channels, shape.len()), (28, 20, 1, 560));
+/// assert!(PictureShape::of(&[30]).is_err());
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PictureShape {
     /// Height in pixels.
@@ -129,6 +148,17 @@ fn upright(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
 }
 
 /// A photo fitted to a network's size, and the way back.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::picture::{Picture, PictureShape};
+///
+/// let photo = image::RgbImage::from_pixel(60, 40, image::Rgb([255, 0, 0]));
+/// let picture = Picture::new(photo, &PictureShape::of(&[3, 20, 20])?, &"unit".parse()?)?;
+/// assert_eq!(picture.pixels().dim(), (20, 20, 3));
+/// assert!((picture.pixels()[[5, 5, 0]] - 1.0).abs() < 1e-6);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Picture {
     photo: RgbImage,

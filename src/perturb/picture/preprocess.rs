@@ -10,6 +10,16 @@ use super::{PictureShape, PixelOrder};
 use crate::{Error, Result};
 
 /// How a photo is brought to the network's size. A photo that has the network's size is taken as it is.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::picture::{Fit, Preprocess};
+///
+/// let own: Preprocess = "unit,fit=stretch".parse()?;
+/// assert_eq!(own.fit, Fit::Stretch);
+/// assert_eq!("unit".parse::<Preprocess>()?.fit, Fit::Crop { ratio: 1.0 });
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Fit {
     /// The shorter side is resized to `ratio` times the network's, then the centre is cut out.
@@ -22,6 +32,14 @@ pub enum Fit {
 }
 
 /// Order of the colours within a pixel.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::picture::{ChannelOrder, Preprocess};
+///
+/// assert_eq!("imagenet,order=bgr".parse::<Preprocess>()?.order, ChannelOrder::Bgr);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelOrder {
     /// Red, green, blue.

@@ -3,6 +3,14 @@
 use ndarray::{Array3, ArrayView3};
 
 /// The filter of a resize. Filters widen when shrinking (antialiasing), as Pillow's and torchvision's do.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::picture::{Filter, Preprocess};
+///
+/// assert_eq!("imagenet,filter=lanczos".parse::<Preprocess>()?.filter, Filter::Lanczos);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filter {
     /// The nearest pixel.

@@ -15,6 +15,17 @@ use crate::error::Result;
 /// Source: Felzenszwalb and Huttenlocher, "Efficient graph-based image segmentation", IJCV 59(2),
 /// 2004, in the form of `skimage.segmentation.felzenszwalb` 0.26. Edges of equal cost are taken in
 /// a fixed order here, in any order there.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::segment::{Segmentation, Felzenszwalb};
+///
+/// let segmentation = Segmentation::Felzenszwalb(Felzenszwalb { scale: 50.0, ..Felzenszwalb::default() });
+/// assert_eq!("felzenszwalb:scale=50".parse(), Ok(segmentation.clone()));
+/// let image = ndarray::Array3::from_shape_fn((20, 20, 3), |(_, x, _)| if x < 10 { 0.1 } else { 0.9 });
+/// assert!(segmentation.segment(&image.view(), 0)?.count() >= 1);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Felzenszwalb {
     /// Size preference, 0 to 10⁹; larger gives larger segments. Default 100.

@@ -9,6 +9,17 @@ use crate::error::Result;
 /// Pixel (y, x) belongs to rectangle (floor(y·rows/height), floor(x·cols/width)); rectangles are
 /// numbered row by row. An image with fewer pixels than rectangles along an axis has one segment
 /// for each pixel there.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::segment::{Segmentation, Grid};
+///
+/// let segmentation = Segmentation::Grid(Grid { rows: 2, cols: 3 });
+/// assert_eq!("grid:rows=2,cols=3".parse(), Ok(segmentation.clone()));
+/// let image = ndarray::Array3::from_shape_fn((20, 20, 3), |(_, x, _)| if x < 10 { 0.1 } else { 0.9 });
+/// assert!(segmentation.segment(&image.view(), 0)?.count() >= 1);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grid {
     /// Rectangles from top to bottom, 1 to 65,535; default 7.

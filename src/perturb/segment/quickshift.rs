@@ -16,6 +16,17 @@ use crate::error::Result;
 /// each tree is a segment. Source: Vedaldi and Soatto, "Quick shift and kernel methods for mode
 /// seeking", ECCV 2008, in the form of `skimage.segmentation.quickshift` 0.26. The defaults are
 /// those of LIME's image explainer.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::segment::{Segmentation, Quickshift};
+///
+/// let segmentation = Segmentation::Quickshift(Quickshift { kernel: 3.0, ..Quickshift::default() });
+/// assert_eq!("quickshift:kernel=3".parse(), Ok(segmentation.clone()));
+/// let image = ndarray::Array3::from_shape_fn((20, 20, 3), |(_, x, _)| if x < 10 { 0.1 } else { 0.9 });
+/// assert!(segmentation.segment(&image.view(), 0)?.count() >= 1);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quickshift {
     /// Standard deviation of the density kernel, 1 to 100; larger gives fewer segments.

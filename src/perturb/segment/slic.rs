@@ -20,6 +20,17 @@ use crate::error::Result;
 /// compared to state-of-the-art superpixel methods", TPAMI 34(11), 2012, in the form of
 /// `skimage.segmentation.slic` 0.26: the image is first stretched to 0..=1, and the centres start
 /// without a colour.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::segment::{Segmentation, Slic};
+///
+/// let segmentation = Segmentation::Slic(Slic { segments: 25, ..Slic::default() });
+/// assert_eq!("slic:n=25".parse(), Ok(segmentation.clone()));
+/// let image = ndarray::Array3::from_shape_fn((20, 20, 3), |(_, x, _)| if x < 10 { 0.1 } else { 0.9 });
+/// assert!(segmentation.segment(&image.view(), 0)?.count() >= 1);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Slic {
     /// Segments aimed at, 1 to 10⁹; default 70. A regular grid of centres decides how many there

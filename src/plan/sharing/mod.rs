@@ -39,6 +39,15 @@ use super::{Conv, Dependence, Kernel, Plan, Sliding};
 const HOPELESS: f64 = 0.97;
 
 /// Whether early layers are shared between coalitions.
+///
+/// # Example
+/// ```
+/// use whybox::device::RunOptions;
+/// use whybox::plan::Sharing;
+///
+/// let alone = RunOptions { sharing: Sharing::Off, ..RunOptions::default() };
+/// assert_ne!(alone.sharing, RunOptions::default().sharing);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Sharing {
     /// Where it pays.
@@ -51,6 +60,14 @@ pub enum Sharing {
 }
 
 /// What sharing did in a run.
+///
+/// # Example
+/// ```
+/// use whybox::plan::SharingReport;
+///
+/// let report = SharingReport { steps: 4, block_rows: 1000, macs: 25, dense_macs: 100 };
+/// assert_eq!(report.macs as f64 / report.dense_macs as f64, 0.25);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SharingReport {
     /// Steps that ran over columns in the first block, counted from the network's input.

@@ -58,6 +58,14 @@ pub(super) use frame::quantity;
 pub use tokens::{html as tokens_html, terminal as tokens_terminal};
 
 /// What to draw.
+///
+/// # Example
+/// ```
+/// use whybox::report::plot::PlotKind;
+///
+/// assert_eq!("beeswarm".parse(), Ok(PlotKind::Beeswarm));
+/// assert!(PlotKind::ALL.iter().all(|kind| kind.name().parse() == Ok(*kind)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PlotKind {
     /// One instance: from the base value to the output, a step a feature.
@@ -170,6 +178,14 @@ impl FromStr for PlotKind {
 }
 
 /// Light or dark ground.
+///
+/// # Example
+/// ```
+/// use whybox::report::plot::{PlotOptions, ThemeName};
+///
+/// let dark = PlotOptions { theme: ThemeName::Dark, ..PlotOptions::default() };
+/// assert_ne!(dark.theme, ThemeName::default());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ThemeName {
     /// Dark ink on white.
@@ -183,6 +199,26 @@ pub enum ThemeName {
 }
 
 /// How an SVG holds its text.
+///
+/// # Example
+/// ```
+/// use whybox::report::document::{Document, Feature, Instance, Output};
+/// use whybox::report::plot::{self, Lettering, PlotKind, PlotOptions};
+///
+/// let document = Document {
+///     features: vec![Feature::new("age")],
+///     instances: vec![Instance {
+///         values: vec!["39".into()],
+///         numbers: vec![39.0],
+///         outputs: vec![Output::new(0, "income", 0.7, 0.25, vec![0.45])],
+///         ..Instance::default()
+///     }],
+///     ..Document::default()
+/// };
+/// let svg = |lettering| plot::svg(&document, PlotKind::Bar, &PlotOptions { lettering, ..PlotOptions::default() });
+/// assert!(svg(Lettering::Text)?.contains("<text") && !svg(Lettering::Outlines)?.contains("<text"));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Lettering {
     /// As outlines of the embedded font: the same picture everywhere, in a browser, a drawing program or a paper.
@@ -193,6 +229,15 @@ pub enum Lettering {
 }
 
 /// How to draw.
+///
+/// # Example
+/// ```
+/// use whybox::report::plot::{Lettering, PlotOptions, ThemeName};
+///
+/// // For a paper: no title, fifteen features, text to edit.
+/// let options = PlotOptions { top: 15, header: false, lettering: Lettering::Text, ..PlotOptions::default() };
+/// assert_eq!((options.theme, options.instance), (ThemeName::Light, 0));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlotOptions {
     /// The instance of plots of one, by its position in the document; 0.
