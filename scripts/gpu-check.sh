@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the GPU engine on a machine with a real GPU: every kernel against plain loops, runs, the choice of
-# kernels, and throughput.
+# Checks the GPU engine on a machine with a real GPU: every kernel against plain loops, runs, shared early layers, means,
+# timestamps, the choice of kernels, and throughput.
 #
 #   scripts/gpu-check.sh                  builds with cargo (release) and runs
 #   scripts/gpu-check.sh collect FOLDER   builds only, and puts the test binaries in FOLDER
@@ -12,7 +12,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-tests=(gpu_kernels gpu_runs gpu_selector families_full)
+tests=(gpu_kernels gpu_functions gpu_runs gpu_means gpu_profile sharing gpu_selector families_full)
 benchmark=forward
 
 # Builds the given targets and prints "name path" for each binary.
@@ -58,7 +58,11 @@ if ! grep 'AdapterInfo' <<<"$adapters" | grep -qv 'kind: Software'; then
     exit 1
 fi
 "$folder/gpu_kernels"
+"$folder/gpu_functions"
 "$folder/gpu_runs"
+"$folder/gpu_means"
+"$folder/gpu_profile" --nocapture
+"$folder/sharing"
 # The full-size networks that scripts/families.py wrote, where WHYBOX_FAMILIES names their folder.
 "$folder/families_full" --ignored --nocapture full_networks_agree_on_the_gpu
 if [ -z "${WHYBOX_SKIP_BENCHMARK:-}" ]; then

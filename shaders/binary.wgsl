@@ -2,11 +2,15 @@
 //
 // A thread makes a quad along the last axis. Bindings of group 0: 0 params BinaryParams, 1 arena (a, out and, without
 // CONSTANT, b); with CONSTANT 2 = b, the same for every sample. Grid: flat, last axis fastest, then the others, then
-// samples.
+// samples. With SHARED a, b and out are columns of a block, `*_sample` elements apart, and 2 = tables
+// (shared/columns.wgsl).
 
 #import strided
 #import activation
 #import grid
+#ifdef SHARED
+#import columns
+#endif
 
 // Peer: src/device/gpu/uniforms.rs
 struct BinaryParams {
@@ -28,13 +32,20 @@ struct BinaryParams {
     activation: u32,
     low: f32,
     high: f32,
+    origins: u32,             // shared: tables of the output's columns,
+    a_pixels: u32,            // of a's pixels
+    b_pixels: u32,            // and of b's
     pad_0: u32,
     pad_1: u32,
+    pad_2: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: BinaryParams;
 #ifdef CONSTANT
 @group(0) @binding(2) var<storage, read> constant: array<f32>;
+#endif
+#ifdef SHARED
+@group(0) @binding(2) var<storage, read> tables: array<u32>;
 #endif
 
 const THREADS: u32 = 64u;
@@ -134,8 +145,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let index = vec4<u32>(x, y, z, w);
 
     let lanes = min(4u, params.shape.w - w);
-    let a_at = params.a_base + sample * params.a_sample + dot(index, params.a_strides);
-    let b_at = params.b_base + sample * params.b_sample + dot(index, params.b_strides);
+#ifdef SHARED
+    let origin = origin_of(params.origins, sample);
+    let a_sample = column_at_pixel(params.a_pixels, origin.pixel, origin.row);
+    let b_sample = column_at_pixel(params.b_pixels, origin.pixel, origin.row);
+#else
+    let a_sample = sample;
+    let b_sample = sample;
+#endif
+    let a_at = params.a_base + a_sample * params.a_sample + dot(index, params.a_strides);
+    let b_at = params.b_base + b_sample * params.b_sample + dot(index, params.b_strides);
     let out_at = params.out_base + sample * params.out_sample + dot(index, params.out_strides);
     let a = read_along(a_at, params.a_strides.w, lanes);
     let b = read_b(b_at, lanes);

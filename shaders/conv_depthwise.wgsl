@@ -2,7 +2,8 @@
 //
 // A thread makes a quad of channels at four neighbouring pixels of an output row (a strip), so that a weight is
 // read once for four products. Bindings and shapes: shared/convolution.wgsl (groups is 1 and cin = cout = all channels).
-// Grid: flat, quads of channels fastest, then strips, output rows and samples.
+// Grid: flat, quads of channels fastest, then strips, output rows and samples. With SHARED a strip is four columns that
+// follow each other.
 
 #import convolution
 
@@ -13,9 +14,20 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let id = flat_thread(workgroup, params.groups_x, THREADS, thread);
     let strip = id / params.quads;
     let quad = id - strip * params.quads;
-    if strip >= params.columns {
+#ifdef SHARED
+    let strips = (params.columns + 3u) / 4u;
+#else
+    let strips = params.columns;
+#endif
+    if strip >= strips {
         return;
     }
+#ifdef SHARED
+    let column0 = column_of(strip * 4u);
+    let column1 = column_of(strip * 4u + 1u);
+    let column2 = column_of(strip * 4u + 2u);
+    let column3 = column_of(strip * 4u + 3u);
+#else
     let row = strip / params.tiles;
     let x = (strip - row * params.tiles) * 4u;
     let sample = row / params.out_height;
@@ -25,6 +37,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let column1 = column_at(x + 1u < params.out_width, sample, y, x + 1u);
     let column2 = column_at(x + 2u < params.out_width, sample, y, x + 2u);
     let column3 = column_at(x + 3u < params.out_width, sample, y, x + 3u);
+#endif
     var sum0 = vec4<f32>(0.0);
     var sum1 = vec4<f32>(0.0);
     var sum2 = vec4<f32>(0.0);

@@ -4,10 +4,14 @@
 // A thread makes a quad of channels of an output pixel. Taps in the padding never win a maximum; an average divides
 // by the taps inside the picture or, with `include_pad`, by those inside the padded picture.
 //
-// Bindings of group 0: 0 params PoolParams, 1 arena. Grid: flat, quads of channels fastest, then pixels and samples.
+// Bindings of group 0: 0 params PoolParams, 1 arena, with SHARED, where both are columns of a block, 2 tables
+// (shared/columns.wgsl). Grid: flat, quads of channels fastest, then pixels and samples, or columns.
 
 #import arena
 #import grid
+#ifdef SHARED
+#import columns
+#endif
 
 // Peer: src/device/gpu/uniforms.rs
 struct PoolParams {
@@ -37,9 +41,14 @@ struct PoolParams {
     padded_width: u32,
     average: u32,         // 1: mean, 0: maximum
     include_pad: u32,
+    origins: u32,         // shared: tables of the output's columns
+    in_pixels: u32,       // and of the input's pixels
 }
 
 @group(0) @binding(0) var<uniform> params: PoolParams;
+#ifdef SHARED
+@group(0) @binding(2) var<storage, read> tables: array<u32>;
+#endif
 
 const THREADS: u32 = 64u;
 
@@ -51,11 +60,18 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     }
     let position = id / params.quads;
     let channel = (id - position * params.quads) * 4u;
+#ifdef SHARED
+    let origin = origin_of(params.origins, position);
+    let y = origin.pixel / params.out_width;
+    let x = origin.pixel - y * params.out_width;
+    let source = params.in_base + channel;
+#else
     let row = position / params.out_width;
     let x = position - row * params.out_width;
     let sample = row / params.out_height;
     let y = row - sample * params.out_height;
     let source = params.in_base + sample * params.in_sample + channel;
+#endif
 
     var result = vec4<f32>(0.0);
     var taps = 0u;         // taps inside the picture
@@ -71,7 +87,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 padded_taps += 1u;
             }
             if in_y < params.in_height && in_x < params.in_width {
-                let value = read4(source + (in_y * params.in_width + in_x) * params.in_stride);
+                let pixel = in_y * params.in_width + in_x;
+#ifdef SHARED
+                let source_row = column_at_pixel(params.in_pixels, pixel, origin.row);
+#else
+                let source_row = pixel;
+#endif
+                let value = read4(source + source_row * params.in_stride);
                 if params.average == 1u {
                     result += value;
                 } else {
@@ -86,7 +108,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if params.average == 1u {
         result /= f32(max(select(taps, padded_taps, params.include_pad == 1u), 1u));
     }
-    let pixel = y * params.out_width + x;
-    let to = params.out_base + sample * params.out_sample + pixel * params.out_stride + channel;
-    write4(to, result, min(4u, params.channels - channel));
+#ifdef SHARED
+    let to = params.out_base + position * params.out_stride;
+#else
+    let to = params.out_base + sample * params.out_sample + (y * params.out_width + x) * params.out_stride;
+#endif
+    write4(to + channel, result, min(4u, params.channels - channel));
 }

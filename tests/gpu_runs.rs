@@ -13,7 +13,7 @@ mod reference;
 mod single_step;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use gpu::engine;
 use plans::{Draws, Making, sliding, square, whole};
@@ -332,6 +332,42 @@ fn draws_are_those_of_the_host() {
             }
         }
     }
+}
+
+/// Notes when a chunk's data is asked for.
+struct Noted<'a> {
+    given: Given<'a>,
+    events: &'a Mutex<Vec<String>>,
+}
+
+impl Expander for Noted<'_> {
+    fn expand(&self, rows: Range<usize>, out: &mut [f32]) {
+        self.given.expand(rows, out);
+    }
+
+    fn program(&self, rows: Range<usize>) -> Program {
+        self.events.lock().expect("one thread").push(format!("prepare {}", rows.start));
+        self.given.program(rows)
+    }
+}
+
+#[test]
+fn the_next_chunk_is_prepared_before_the_last_is_read() {
+    let Some(gpu) = engine() else { return };
+    let plan = network(3);
+    let overrides = Overrides { chunk_rows: Some(2), ..Overrides::default() };
+    let network = Gpu::load_with(&gpu, Arc::new(plan.clone()), overrides).expect("a sound plan");
+    let data = Draws::new(1).floats(8 * plan.input_layout.len());
+    let given = Given { data: &data, len: plan.input_layout.len(), locality: None };
+    let events = Mutex::default();
+    let noted = Noted { given, events: &events };
+    let report = network.evaluate(&noted, 8, &RunOptions::default(), &mut |rows, _| {
+        events.lock().expect("one thread").push(format!("read {}", rows.start));
+        Ok(())
+    });
+    assert_eq!(report.expect("a sound run").chunk_rows, 2);
+    let order = ["prepare 0", "prepare 2", "read 0", "prepare 4", "read 2", "prepare 6", "read 4", "read 6"];
+    assert_eq!(*events.lock().expect("one thread"), order);
 }
 
 #[test]

@@ -1,8 +1,11 @@
-//! Early layers over distinct local coalitions, against the plan executed sample by sample in f64.
+//! Early layers over distinct local coalitions, on both engines, against the plan executed sample by sample in f64.
 
 #[allow(dead_code, reason = "shared with other test files")]
 #[path = "common/cpu.rs"]
 mod cpu;
+#[allow(dead_code, reason = "shared with other test files")]
+#[path = "common/gpu.rs"]
+mod gpu;
 #[allow(dead_code, reason = "shared with other test files")]
 #[path = "common/plans.rs"]
 mod plans;
@@ -16,9 +19,10 @@ use cpu::{difference, largest};
 use plans::{Draws, Making, sliding, square, whole};
 use reference::run_reference;
 use whybox::device::cpu::Cpu;
+use whybox::device::gpu::{Gpu, GpuNetwork, Overrides, Tile};
 use whybox::device::{RunOptions, RunReport};
 use whybox::model::{Activation, BinaryKind, PoolKind, ReduceKind, Window};
-use whybox::perturb::{Expander, Program};
+use whybox::perturb::{Data, Expander, Program};
 use whybox::plan::*;
 
 /// Height and width of all pictures here.
@@ -81,8 +85,11 @@ impl Expander for Picture {
         out.copy_from_slice(&self.data[rows.start * len..rows.end * len]);
     }
 
-    fn program(&self, _rows: Range<usize>) -> Program {
-        unimplemented!("these tests run on the processor")
+    fn program(&self, rows: Range<usize>) -> Program {
+        let len = PIXELS * self.channels;
+        let floats = &self.data[rows.start * len..rows.end * len];
+        let bytes = floats.iter().flat_map(|x| x.to_le_bytes()).collect();
+        Program { shader: "perturb/rows", buffers: vec![Data::Chunk(bytes)], params: [0; 4] }
     }
 
     fn dependence(&self) -> Option<Dependence> {
@@ -150,6 +157,23 @@ fn run(plan: &Plan, picture: &Picture, options: &RunOptions) -> (Vec<f32>, RunRe
     (all, report)
 }
 
+/// The same on a GPU.
+fn run_on(network: &GpuNetwork, picture: &Picture, options: &RunOptions) -> (Vec<f32>, RunReport) {
+    let mut all = Vec::new();
+    let report = network
+        .evaluate(picture, picture.rows(), options, &mut |rows, values| {
+            assert_eq!(rows.len() * all.len(), rows.start * values.len(), "rows come in order");
+            all.extend_from_slice(values);
+            Ok(())
+        })
+        .expect("the plan runs");
+    (all, report)
+}
+
+fn off() -> RunOptions {
+    RunOptions { sharing: Sharing::Off, ..RunOptions::default() }
+}
+
 fn most() -> RunOptions {
     RunOptions { sharing: Sharing::First(usize::MAX), ..RunOptions::default() }
 }
@@ -158,18 +182,28 @@ fn most() -> RunOptions {
 fn compare(name: &str, plan: &Plan, steps: usize) {
     let channels = plan.input.stride;
     let mut wrong = Vec::new();
+    let gpu = gpu::engine().map(|gpu| Gpu::load(&gpu, Arc::new(plan.clone())).expect("the plan is sound"));
     for (kind, picture) in pictures(channels) {
         let expected = run_reference(plan, &picture.data, picture.rows());
         let scale = largest(&expected);
         let (shared, report) = run(plan, &picture, &most());
-        let (dense, none) =
-            run(plan, &picture, &RunOptions { sharing: Sharing::Off, ..RunOptions::default() });
+        let (dense, none) = run(plan, &picture, &off());
         assert_eq!(none.sharing, None);
         assert_eq!(report.sharing.map(|shared| shared.steps), Some(steps), "{name}, {kind}");
         for (form, answer) in [("shared and reference", &expected), ("shared and dense", &dense)] {
             let apart = difference(&shared, answer) / scale;
             if apart.is_nan() || apart > 1e-5 {
                 wrong.push(format!("{name}, {kind}: {form} differ by {apart:e}"));
+            }
+        }
+        if let Some(gpu) = &gpu {
+            let (shared, report) = run_on(gpu, &picture, &most());
+            assert_eq!(report.sharing.map(|shared| shared.steps), Some(steps), "{name}, {kind} on the GPU");
+            let apart = difference(&shared, &expected) / scale;
+            if apart.is_nan() || apart > 1e-5 {
+                wrong.push(format!(
+                    "{name}, {kind}: the GPU's shared form and the reference differ by {apart:e}"
+                ));
             }
         }
     }
@@ -455,4 +489,95 @@ fn photographs_share_at_both_resolutions() {
             assert!(apart <= 1e-4 * scale, "{masks:?}: {apart} of {scale}");
         }
     }
+}
+
+/// Residuals, branches side by side and windows in every form of the GPU's product, in chunks and blocks that do not
+/// divide one another.
+#[test]
+fn the_gpu_shares_in_every_tile_and_chunk() {
+    let Some(gpu) = gpu::engine() else { return };
+    let plan = network();
+    let picture = Picture::new(3, 50, patches, coin);
+    let expected = run_reference(&plan, &picture.data, 50);
+    for tile in Tile::ALL {
+        for chunk_rows in [7, 50] {
+            let overrides =
+                Overrides { tile: Some(tile), chunk_rows: Some(chunk_rows), ..Overrides::default() };
+            let network = Gpu::load_with(&gpu, Arc::new(plan.clone()), overrides).expect("the plan is sound");
+            let (dense, none) = run_on(&network, &picture, &off());
+            assert_eq!(none.sharing, None);
+            for steps in 1..=3 {
+                let options = RunOptions { sharing: Sharing::First(steps), ..RunOptions::default() };
+                let (shared, report) = run_on(&network, &picture, &options);
+                assert_eq!(report.sharing.map(|shared| shared.steps), Some(steps));
+                for answer in [&expected, &dense] {
+                    let apart = difference(&shared, answer) / largest(&expected);
+                    assert!(apart <= 1e-5, "{tile:?}, chunks of {chunk_rows}, {steps} steps: {apart:e}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_wrong_table_is_noticed_on_the_gpu() {
+    let Some(gpu) = gpu::engine() else { return };
+    let plan = network();
+    let network = Gpu::load(&gpu, Arc::new(plan.clone())).expect("the plan is sound");
+    let sound = Picture::new(3, 40, patches, coin);
+    let expected = run_reference(&plan, &sound.data, 40);
+    // All pixels of the patch of player 0 hide that they depend on it.
+    let footprints = |pixel: usize| patches(pixel).into_iter().filter(|&player| player != 0).collect();
+    let wrong = Picture { dependence: Picture::new(3, 40, footprints, coin).dependence, ..sound };
+    let (answer, report) = run_on(&network, &wrong, &most());
+    assert!(report.sharing.is_some());
+    assert!(difference(&answer, &expected) / largest(&expected) > 1e-3);
+}
+
+#[test]
+fn memory_cuts_the_gpus_blocks() {
+    let Some(gpu) = gpu::engine() else { return };
+    let plan = network();
+    let picture = Picture::new(3, 200, own_players, coin);
+    let load =
+        |overrides| Gpu::load_with(&gpu, Arc::new(plan.clone()), overrides).expect("the plan is sound");
+    let (whole, report) = run_on(&load(Overrides::default()), &picture, &most());
+    assert_eq!(report.sharing.map(|shared| shared.block_rows), Some(200));
+    let mut smallest = 200;
+    for kib in [6144, 3072] {
+        let tight = RunOptions { memory_bytes: Some(kib << 10), ..most() };
+        let (parts, report) = run_on(&load(Overrides::default()), &picture, &tight);
+        smallest = smallest.min(report.sharing.map_or(200, |shared| shared.block_rows));
+        assert!(difference(&whole, &parts) <= 1e-5 * largest(&whole), "{kib} KiB");
+    }
+    assert!((16..200).contains(&smallest), "{smallest}");
+    // Out of memory in mid-run: the rest goes on in smaller chunks, and in smaller blocks.
+    let overrides = Overrides { refuse_rows_above: Some(40), ..Overrides::default() };
+    let (halved, report) = run_on(&load(overrides), &picture, &most());
+    assert!(report.chunk_rows <= 40 && report.sharing.is_some(), "{report:?}");
+    assert!(difference(&whole, &halved) <= 1e-5 * largest(&whole));
+}
+
+#[test]
+fn the_gpu_shares_of_itself_only_where_most_is_saved() {
+    let Some(gpu) = gpu::engine() else { return };
+    let load = |plan: Plan| Gpu::load(&gpu, Arc::new(plan)).expect("the plan is sound");
+    let few = Picture::new(3, 500, |pixel| vec![pixel as u32 / 60], coin);
+    // Nearly everything can be shared.
+    let same = sliding(SIZE, square(3, 1, 1, 1));
+    let mut making = Making::new(31, [3, SIZE[0], SIZE[1]]);
+    let [a, b] = [0; 2].map(|_| making.buffer(PIXELS * 16));
+    let first = making.conv(same, 3, 16, 1, Activation::Relu);
+    making.step(Kernel::Conv(first), &[whole(0, 3)], whole(a, 16));
+    let second = making.conv(same, 16, 16, 1, Activation::Relu);
+    making.step(Kernel::Conv(second), &[whole(a, 16)], whole(b, 16));
+    let all = load(with_linear(making, b, PIXELS * 16));
+    let (answers, report) = run_on(&all, &few, &RunOptions::default());
+    let shared = report.sharing.expect("it pays");
+    assert!(shared.macs < shared.dense_macs / 2, "{shared:?}");
+    let (dense, report) = run_on(&all, &few, &off());
+    assert_eq!(report.sharing, None);
+    assert!(difference(&answers, &dense) <= 1e-5 * largest(&dense));
+    // About half can: a processor takes it, a GPU is given the dense form.
+    assert_eq!(run_on(&load(network()), &few, &RunOptions::default()).1.sharing, None);
 }

@@ -14,10 +14,15 @@
 //   5 instance  [in_height · in_width, cin]
 //   6 baseline  [in_height · in_width, cin]
 //   7 masks     [rows, words_per_row]  bit = 1: the player is present
+//   with SHARED, where all values are columns of a block (shared/columns.wgsl) and not samples of pixels:
+//   4 tables
 
 #import arena
 #import activation
 #import grid
+#ifdef SHARED
+#import columns
+#endif
 
 // Peer: src/device/gpu/uniforms.rs
 struct ConvParams {
@@ -60,7 +65,11 @@ struct ConvParams {
     activation: u32,
     low: f32,
     high: f32,
-    pad: u32,
+    origins: u32,          // shared: tables of the output's columns,
+    in_pixels: u32,        // of the input's pixels
+    residual_pixels: u32,  // and of the residual's
+    pad_0: u32,
+    pad_1: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: ConvParams;
@@ -73,12 +82,17 @@ struct ConvParams {
 @group(0) @binding(7) var<storage, read> masks: array<u32>;
 #endif
 
+#ifdef SHARED
+@group(0) @binding(4) var<storage, read> tables: array<u32>;
+#endif
+
 struct Column {
     live: bool,   // false beyond the last column
-    sample: u32,
+    sample: u32,  // shared: the row of the block that the column stands for
     pixel: u32,
     y: u32,       // input row and column of tap (0, 0); wraps around below zero
     x: u32,
+    index: u32,   // shared: the column's number
 }
 
 fn column_at(live: bool, sample: u32, y: u32, x: u32) -> Column {
@@ -88,15 +102,27 @@ fn column_at(live: bool, sample: u32, y: u32, x: u32) -> Column {
         y * params.out_width + x,
         y * params.stride_y - params.pad_top,
         x * params.stride_x - params.pad_left,
+        0u,
     );
 }
 
+#ifdef SHARED
+fn column_of(index: u32) -> Column {
+    let live = index < params.columns;
+    let origin = origin_of(params.origins, select(0u, index, live));
+    let y = origin.pixel / params.out_width;
+    var column = column_at(live, origin.row, y, origin.pixel - y * params.out_width);
+    column.index = index;
+    return column;
+}
+#else
 fn column_of(index: u32) -> Column {
     let sample = index / params.out_pixels;
     let pixel = index - sample * params.out_pixels;
     let y = pixel / params.out_width;
     return column_at(index < params.columns, sample, y, pixel - y * params.out_width);
 }
+#endif
 
 // Where a tap of a column reads.
 struct Place {
@@ -117,7 +143,11 @@ fn place_of(column: Column, ky: u32, kx: u32) -> Place {
     let present = player == 0xffffffffu || ((masks[word] >> (player & 31u)) & 1u) == 1u;
     return Place(inside, pixel * params.cin, present);
 #else
+#ifdef SHARED
+    let at = params.in_base + column_at_pixel(params.in_pixels, pixel, column.sample) * params.in_stride;
+#else
     let at = params.in_base + column.sample * params.in_sample + pixel * params.in_stride;
+#endif
     return Place(inside, select(0u, at, inside), true);
 #endif
 }
@@ -152,10 +182,19 @@ fn store(column: Column, group: u32, quad: u32, sum: vec4<f32>) {
     let channel = group * params.cout + first;
     var value = sum + bias[group * params.quads + quad];
     if params.residual == 1u {
+#ifdef SHARED
+        let source_column = column_at_pixel(params.residual_pixels, column.pixel, column.sample);
+        value += read4(params.residual_base + source_column * params.residual_stride + channel);
+#else
         let at = params.residual_base + column.sample * params.residual_sample;
         value += read4(at + column.pixel * params.residual_stride + channel);
+#endif
     }
     value = activate(value, params.activation, params.low, params.high);
-    let at = params.out_base + column.sample * params.out_sample + column.pixel * params.out_stride;
-    write4(at + channel, value, min(4u, params.cout - first));
+#ifdef SHARED
+    let to = params.out_base + column.index * params.out_stride;
+#else
+    let to = params.out_base + column.sample * params.out_sample + column.pixel * params.out_stride;
+#endif
+    write4(to + channel, value, min(4u, params.cout - first));
 }

@@ -55,7 +55,8 @@ pub struct Means<'a> {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MeansForm {
-    /// Every row goes through the plan's steps; the responses are averaged.
+    /// Every row goes through the plan's steps; the responses are averaged: in f64, or on a GPU in f32 by pairs, chunk by
+    /// chunk, so that only sums come back.
     Rows,
     /// Instance and background meet behind the first layer; only means are written.
     Fused,

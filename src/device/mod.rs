@@ -6,6 +6,7 @@ mod engine;
 pub mod gpu;
 mod means;
 mod profile;
+mod sharer;
 
 use std::sync::Arc;
 
@@ -207,10 +208,11 @@ impl Network {
     }
 
     /// Evaluates every row of a perturbation and gives what each step of the [plan](Network::plan) cost, in its order.
-    /// The first run of a network also pays for its memory: let a run go before.
+    /// The first run of a network also pays for its memory: let a run go before. A GPU is asked for timestamps around every
+    /// step and runs one chunk at a time, so such a run takes longer than its steps.
     ///
     /// # Errors
-    /// Those of [`run`](Network::run), and [`Error::Unsupported`] on a GPU, whose steps are not timed yet.
+    /// Those of [`run`](Network::run), and [`Error::Unsupported`] on a GPU without timestamps.
     ///
     /// # Example
     /// ```

@@ -15,14 +15,15 @@ pub struct StepProfile {
     pub step: String,
     /// The kernel that ran.
     pub kernel: &'static str,
-    /// Seconds for all rows, added up over threads: of the processor's time, not of the clock on the wall.
+    /// Seconds for all rows. On the processor added up over threads: of its time, not of the clock on the wall; on a GPU
+    /// between two of its own timestamps.
     pub seconds: f64,
     /// Multiply-adds of all rows, as a plain convolution counts them.
     pub macs: u64,
 }
 
 impl StepProfile {
-    /// 10⁹ operations (two for each multiply-add) a second and thread; 0 where the step took no time that could be
+    /// 10⁹ operations (two for each multiply-add) a second and thread, or a second of the GPU; 0 where the step took no time that could be
     /// measured.
     pub fn gflops(&self) -> f64 {
         if self.seconds > 0.0 { 2e-9 * self.macs as f64 / self.seconds } else { 0.0 }

@@ -36,7 +36,7 @@ pub struct InspectArgs {
     /// Write a JSON document instead of a table
     #[arg(long)]
     json: bool,
-    /// Run ROWS samples and show the kernel, the time and the speed of each step; on the processor only
+    /// Run ROWS samples and show the kernel, the time and the speed of each step
     #[arg(long, value_name = "ROWS", num_args = 0..=1, require_equals = true, default_missing_value = "32",
         value_parser = clap::value_parser!(u32).range(1..=100_000))]
     profile: Option<u32>,
@@ -56,8 +56,8 @@ Each line is one step as the engines run it, after constants are folded and neig
 
 With --profile, instead of parameters and MFLOP:
   kernel       what the engine runs the step on
-  µs           processor time for one sample
-  GFLOP/s      of one thread, as a plain convolution counts operations
+  µs           processor time for one sample, or the GPU's
+  GFLOP/s      of one thread, or of the GPU, as a plain convolution counts operations
   share        of the time of all steps";
 
 pub fn run(args: &InspectArgs) -> Result<()> {
@@ -98,6 +98,8 @@ pub fn run(args: &InspectArgs) -> Result<()> {
 struct Profile {
     steps: Vec<StepProfile>,
     rows: usize,
+    /// Whether a GPU ran it.
+    on_gpu: bool,
 }
 
 impl Profile {
@@ -111,7 +113,8 @@ impl Profile {
         let data: Vec<f32> = (0..rows * layout.len()).map(number).collect();
         let rows_of = Rows::new(&data, layout.len())?;
         network.profile(&rows_of, options)?;
-        Ok(Profile { steps: network.profile(&rows_of, options)?, rows })
+        let steps = network.profile(&rows_of, options)?;
+        Ok(Profile { steps, rows, on_gpu: network.device().is_gpu() })
     }
 
     fn seconds(&self) -> f64 {
@@ -261,8 +264,10 @@ fn describe(model: &Model, plan: &Plan, profile: Option<&Profile>) -> String {
         text += &format!("{}\n", line.trim_end());
     }
     if let Some(profile) = profile {
+        let (clock, speed) =
+            if profile.on_gpu { ("GPU time      ", "") } else { ("processor time", " for each thread") };
         text += &format!(
-            "\nprocessor time       {:.3} ms per sample, over {} samples\nspeed                {:.1} GFLOP/s for each thread\n",
+            "\n{clock}       {:.3} ms per sample, over {} samples\nspeed                {:.1} GFLOP/s{speed}\n",
             1e3 * profile.seconds() / profile.rows as f64,
             profile.rows,
             profile.gflops()

@@ -9,6 +9,9 @@ use crate::{Error, Result};
 /// cap is the same.
 const LARGEST_BYTES: u64 = i32::MAX as u64;
 
+/// Optional features that are asked for where an adapter has them: timestamps for profiles. No number depends on them.
+pub(crate) const USED: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY;
+
 /// What kind of machine is behind an adapter.
 ///
 /// # Example
@@ -69,7 +72,7 @@ pub struct AdapterInfo {
     pub workgroup_bytes: u32,
     /// Most threads of a workgroup.
     pub workgroup_threads: u32,
-    /// Optional features that are used: none, so that every adapter gives the same numbers by the same route.
+    /// Optional features that are used: `timestamps` (profiles). Numbers do not depend on them.
     pub features: Vec<String>,
 }
 
@@ -113,7 +116,7 @@ impl Adapter {
             buffer_bytes: limits.max_buffer_size,
             workgroup_bytes: limits.max_compute_workgroup_storage_size,
             workgroup_threads: limits.max_compute_invocations_per_workgroup,
-            features: Vec::new(),
+            features: features(raw.features()),
         };
         Adapter { raw, info }
     }
@@ -134,6 +137,12 @@ impl Adapter {
             },
         }
     }
+}
+
+/// Names of the optional features that are used.
+fn features(all: wgpu::Features) -> Vec<String> {
+    let names = [(wgpu::Features::TIMESTAMP_QUERY, "timestamps")];
+    names.iter().filter(|(feature, _)| all.contains(*feature)).map(|(_, name)| (*name).to_owned()).collect()
 }
 
 /// All adapters with compute shaders, the preferred ones first.

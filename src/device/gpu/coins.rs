@@ -7,7 +7,7 @@ use bytemuck::bytes_of;
 use super::Gpu;
 use super::failure::Failure;
 use super::grid::grid_of_threads;
-use super::session::record;
+use super::session::Recorded;
 use super::source::Permutation;
 use super::uniforms::BernoulliParams;
 use crate::Result;
@@ -77,7 +77,8 @@ impl Gpu {
                     self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
                 {
                     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                    record(&mut pass, &pipeline, &bind_group, 0, grid);
+                    let (pipeline, bind_group) = (&*pipeline, &bind_group);
+                    Recorded { pipeline, bind_group, offset: 0, grid, step: None }.record(&mut pass);
                 }
                 encoder.copy_buffer_to_buffer(&output, 0, &readback, 0, bytes);
                 (readback, self.queue.submit([encoder.finish()]))

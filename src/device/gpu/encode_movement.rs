@@ -2,15 +2,12 @@
 
 use bytemuck::bytes_of;
 
-use super::encode::{Encoder, word, words};
+use super::encode::{Encoded, Encoder, word, words};
 use super::grid::{grid, grid_of_threads};
 use super::select::Tile;
 use super::source::Permutation;
 use super::uniforms::{EmbeddingParams, FillParams, MatMulParams, SelectParams};
 use crate::plan::{Embedding, Fill, MatMul, Select, Step};
-
-/// Pipeline, uniform and grid.
-type Encoded = (Permutation, Vec<u8>, [u32; 2]);
 
 fn plain(shader: &'static str) -> Permutation {
     Permutation { shader, defines: &[] }

@@ -3,15 +3,21 @@
 //! A plan's step becomes a dispatch (`encode`): a pipeline (a shader of `shaders/` with its defines), the
 //! constants and the uniform that it reads, and a grid. A chunk of samples is one compute pass; all of its
 //! activations lie in one buffer (`arena`). Two chunks are in flight, so that one is computed while
-//! the one before is read. No wgpu instance is created before a function here is called.
+//! the one before is read. Early layers may run over columns first (`columns`), and answers may be summed by group
+//! (`mean_sums`) before they come back. No wgpu instance is created before a function here is called.
 
 mod adapter;
 mod arena;
 mod coins;
+mod column_tables;
+mod columns;
 mod encode;
+mod encode_conv;
 mod encode_movement;
+mod encode_rows;
 mod failure;
 mod grid;
+mod mean_sums;
 mod network;
 mod opening;
 mod pack;
@@ -23,6 +29,7 @@ mod select;
 mod session;
 mod source;
 mod table_mlp;
+mod timing;
 mod uniforms;
 
 use std::collections::HashMap;
@@ -107,6 +114,7 @@ impl Gpu {
     async fn open(adapter: Adapter) -> Result<Self> {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("whybox"),
+            required_features: adapter.raw.features() & adapter::USED,
             required_limits: adapter.raw.limits(),
             ..Default::default()
         };

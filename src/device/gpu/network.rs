@@ -6,20 +6,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Gpu;
 use super::arena::Arena;
+use super::columns::Columns;
 use super::encode::{Dispatch, Encoder, constants};
 use super::failure::Failure;
+use super::mean_sums::{self, GroupSums};
 use super::opening::{Masked, Opening};
 use super::pack::Packed;
 use super::pipeline::Pipeline;
 use super::select::Tile;
-use super::session::{IN_FLIGHT, Session};
+use super::session::{Chunk, IN_FLIGHT, Session, Start};
 use super::source::Shader;
 use super::table_mlp;
+use super::timing::Timer;
+use crate::device::sharer::FEWEST_ROWS;
 use crate::device::{
     Engine, MeanSink, Means, MeansForm, MeansReport, RunOptions, RunReport, Sink, StepProfile, cannot_fuse,
 };
 use crate::perturb::Expander;
-use crate::plan::{FirstLayer, Mlp, Plan, Schedule, check};
+use crate::plan::sharing::Program;
+use crate::plan::{FirstLayer, Mlp, Needs, Plan, Schedule, Sharing, check};
 use crate::{Error, Result};
 
 /// Cap on the bytes of activations if none is given.
@@ -38,6 +43,17 @@ pub struct Overrides {
     pub chunk_rows: Option<usize>,
     /// Pretends to run out of memory for chunks of more samples.
     pub refuse_rows_above: Option<usize>,
+}
+
+/// What a run is asked for.
+struct Asked<'a> {
+    perturbation: &'a dyn Expander,
+    rows: usize,
+    options: &'a RunOptions,
+    /// Whether weighted sums of groups come back instead of answers.
+    means: Option<&'a Means<'a>>,
+    /// Times the steps.
+    timer: Option<&'a mut Timer>,
 }
 
 /// A plan with its weights on a GPU.
@@ -100,6 +116,11 @@ impl GpuNetwork {
         options: &RunOptions,
         sink: &mut Sink<'_>,
     ) -> Result<RunReport> {
+        self.run_async(Asked { perturbation, rows, options, means: None, timer: None }, sink).await
+    }
+
+    async fn run_async(&self, mut asked: Asked<'_>, sink: &mut Sink<'_>) -> Result<RunReport> {
+        let Asked { perturbation, rows, options, .. } = asked;
         let masked = match perturbation.locality() {
             Some(locality) if options.first_layer != Some(FirstLayer::Expanded) => {
                 Masked::new(&self.plan, locality, rows)?
@@ -113,20 +134,60 @@ impl GpuNetwork {
                 "leave the choice open: it needs a convolution without groups, and an input varied by segments",
             ));
         }
+        let mut columns = self.columns(perturbation, rows, options)?;
         let first_layer = if masked.is_some() { FirstLayer::Masked } else { FirstLayer::Expanded };
         let mut preferred = self.preferred_rows();
         let mut done = 0;
-        loop {
+        let chunk_rows = loop {
             let schedule = self.schedule(rows, options, preferred)?;
-            let chunk_rows = schedule.chunk_rows;
+            let (sharing, most_rows) = match &mut columns {
+                Some((columns, most_rows)) => (Some(columns), *most_rows),
+                None => (None, usize::MAX),
+            };
+            let chunk_rows = schedule.chunk_rows.min(most_rows);
             let opening = Opening::new(perturbation, masked.clone());
-            match self.attempt(opening, chunk_rows, rows, &mut done, sink).await {
-                Ok(()) => return Ok(RunReport { chunk_rows, first_layer, sharing: None }),
+            match self.attempt(&mut asked, opening, sharing, chunk_rows, &mut done, sink).await {
+                Ok(()) => break chunk_rows,
                 // Samples do not depend on their chunk: the rest of the run goes on in smaller ones.
                 Err(Failure::OutOfMemory(_)) if chunk_rows > 1 => preferred = chunk_rows / 2,
                 Err(failure) => return Err(failure.into()),
             }
-        }
+            if let Some((columns, _)) = &mut columns {
+                columns.shrink();
+            }
+        };
+        let sharing = columns.and_then(|(columns, _)| columns.report());
+        Ok(RunReport { chunk_rows, first_layer, sharing })
+    }
+
+    /// What shares early layers between coalitions, if the run may, and samples of a chunk at most.
+    fn columns<'a>(
+        &self,
+        perturbation: &'a dyn Expander,
+        rows: usize,
+        options: &RunOptions,
+    ) -> Result<Option<(Columns<'a>, usize)>> {
+        let wanted = match options.sharing {
+            Sharing::Off => false,
+            Sharing::Auto => options.first_layer.is_none() && rows >= FEWEST_ROWS,
+            Sharing::First(_) => true,
+        };
+        let Some(dependence) =
+            perturbation.dependence().filter(|dependence| wanted && dependence.is_sound(rows))
+        else {
+            return Ok(None);
+        };
+        let Some(program) = Program::new(&self.plan, dependence.pixels())? else { return Ok(None) };
+        // Columns may take half of the cap, and what the dense rest leaves.
+        let cap = options.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES);
+        let Needs { fixed_bytes, sample_bytes } = Arena::needs(&self.plan);
+        let most_rows = (cap / 2).saturating_sub(fixed_bytes) / sample_bytes.max(1);
+        let most_rows = usize::try_from(most_rows).unwrap_or(usize::MAX).max(1);
+        let chunk_rows = self.schedule(rows, options, self.preferred_rows())?.chunk_rows.min(most_rows);
+        let budget = cap.saturating_sub(fixed_bytes + chunk_rows as u64 * sample_bytes);
+        let budget = budget.min(self.gpu.caps.binding_bytes);
+        let columns = Columns::new(&self.plan, program, dependence, perturbation, options.sharing, budget);
+        Ok(Some((columns, most_rows)))
     }
 
     /// Samples of a chunk that keeps the device busy and lets other work in between.
@@ -156,7 +217,13 @@ impl GpuNetwork {
                 return Err(cannot_fuse());
             }
         }
-        means.by_rows(self.plan.outputs, sink, |sink| self.evaluate(perturbation, rows, options, sink))
+        if means.outputs.is_empty() {
+            return means
+                .by_rows(self.plan.outputs, sink, |sink| self.evaluate(perturbation, rows, options, sink));
+        }
+        let asked = Asked { perturbation, rows, options, means: Some(means), timer: None };
+        self.run_async(asked, &mut mean_sums::adding(means, sink)).await?;
+        Ok(MeansReport { form: MeansForm::Rows })
     }
 
     fn schedule(&self, rows: usize, options: &RunOptions, preferred_rows: usize) -> Result<Schedule> {
@@ -169,28 +236,56 @@ impl GpuNetwork {
     /// Runs the rows from `done` on in chunks of `chunk_rows`; `done` counts the rows that `sink` has got.
     async fn attempt(
         &self,
+        asked: &mut Asked<'_>,
         mut opening: Opening<'_>,
+        mut columns: Option<&mut Columns<'_>>,
         chunk_rows: usize,
-        rows: usize,
         done: &mut usize,
         sink: &mut Sink<'_>,
     ) -> Result<(), Failure> {
+        let rows = asked.rows;
         if *done == rows {
             return Ok(());
         }
         let mut session = self.session(chunk_rows).await?;
+        let mut sums = match asked.means {
+            Some(means) => Some(GroupSums::new(self, &session, means).await?),
+            None => None,
+        };
+        // The host prepares a chunk, and hands on the answers of another, while the device computes.
+        let most = if asked.timer.is_some() { 1 } else { IN_FLIGHT };
         let mut flying: VecDeque<(Range<usize>, usize, wgpu::SubmissionIndex)> = VecDeque::new();
         let mut next = *done;
         let mut slot = 0;
+        // Rows up to here are decided on: whether their first steps run over columns.
+        let (mut decided, mut shared) = (if columns.is_some() { next } else { rows }, false);
         while *done < rows {
-            if next < rows && flying.len() < IN_FLIGHT {
-                let chunk = next..(next + chunk_rows).min(rows);
-                let submission = session.submit(self, &mut opening, chunk.clone(), slot).await?;
-                next = chunk.end;
-                flying.push_back((chunk, slot, submission));
+            if next < rows && flying.len() < most {
+                if let Some(columns) = columns.as_deref_mut().filter(|_| next == decided) {
+                    let timer = asked.timer.as_deref_mut();
+                    let end = columns.next(self, &session, next..rows, timer).await?;
+                    (decided, shared) = (end.unwrap_or(rows), end.is_some());
+                }
+                let range = next..(next + chunk_rows).min(decided);
+                let start = match columns.as_deref_mut().filter(|_| shared) {
+                    Some(columns) => Start::Columns(columns),
+                    None => Start::Opening(&mut opening),
+                };
+                let mut chunk = Chunk {
+                    rows: range.clone(),
+                    start,
+                    sums: sums.as_mut(),
+                    timer: asked.timer.as_deref_mut(),
+                };
+                let submission = session.submit(self, &mut chunk, slot).await?;
+                next = range.end;
+                flying.push_back((range, slot, submission));
                 slot = (slot + 1) % IN_FLIGHT;
             } else if let Some((chunk, slot, submission)) = flying.pop_front() {
-                let values = session.responses(self, chunk.len(), slot, submission).await?;
+                let values = session.answers(self, &chunk, sums.as_ref(), slot, submission.clone()).await?;
+                if let Some(timer) = asked.timer.as_deref_mut() {
+                    timer.collect(&self.gpu, submission).await?;
+                }
                 *done = chunk.end;
                 sink(chunk, &values)?;
             }
@@ -293,11 +388,22 @@ impl Engine for GpuNetwork {
         pollster::block_on(self.means_async(perturbation, rows, means, options, sink))
     }
 
-    fn profile(&self, _: &dyn Expander, _: usize, _: &RunOptions) -> Result<Vec<StepProfile>> {
-        Err(Error::unsupported(
-            "the steps of a GPU are not timed one by one",
-            format!("profile on {}", self.gpu.name()),
-            "profile on the processor (Device::cpu(), --device cpu)",
-        ))
+    fn profile(
+        &self,
+        perturbation: &dyn Expander,
+        rows: usize,
+        options: &RunOptions,
+    ) -> Result<Vec<StepProfile>> {
+        let mut timer = Timer::new(&self.gpu, &self.plan)?;
+        let asked = Asked { perturbation, rows, options, means: None, timer: Some(&mut timer) };
+        pollster::block_on(self.run_async(asked, &mut |_, _| Ok(())))?;
+        let costs = timer.kernels.into_iter().zip(timer.seconds);
+        let profile = self.plan.steps.iter().zip(costs).map(|(step, (kernel, seconds))| StepProfile {
+            step: step.name.clone(),
+            kernel,
+            seconds,
+            macs: step.macs * rows as u64,
+        });
+        Ok(profile.collect())
     }
 }

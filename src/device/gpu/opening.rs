@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::grid::grid_of_threads;
 use super::network::GpuNetwork;
 use super::pipeline::Pipeline;
-use super::session::{Session, record};
+use super::session::{Recorded, Session};
 use super::source::{Permutation, Shader};
 use crate::perturb::{Data, ExpandParams, Expander, Program};
 use crate::plan::{Locality, Plan};
@@ -134,11 +134,20 @@ impl<'a> Opening<'a> {
         Ok(())
     }
 
-    /// Records the opening's dispatch.
-    pub(crate) fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
-        if let Some(Ready { pipeline, bind_group, grid }) = &self.ready {
-            record(pass, pipeline, bind_group, 0, *grid);
-        }
+    /// The opening's dispatch, as it was prepared.
+    pub(crate) fn recorded(&self) -> Vec<Recorded<'_>> {
+        // A masked first layer is the plan's first step.
+        let step = matches!(self.kind, Kind::Masked(_)).then_some(0);
+        let ready = self.ready.iter();
+        ready
+            .map(|Ready { pipeline, bind_group, grid }| Recorded {
+                pipeline,
+                bind_group,
+                offset: 0,
+                grid: *grid,
+                step,
+            })
+            .collect()
     }
 
     /// Brings a program's data into buffers; says whether any buffer is new.

@@ -3,9 +3,14 @@
 use super::source::{Permutation, Shader};
 use crate::{Error, Result};
 
+/// Shaders that stay checked for good, since some of their data comes from outside the engine.
+const CHECKED: [&str; 3] = ["perturb/", "table_mlp", "group_sums"];
+
 /// A compiled permutation with the layout of its bindings.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
+    /// What was compiled.
+    pub permutation: Permutation,
     /// Layout of group 0.
     pub layout: wgpu::BindGroupLayout,
     /// The pipeline.
@@ -56,13 +61,17 @@ impl Pipeline {
         });
         let description =
             wgpu::ShaderModuleDescriptor { label, source: wgpu::ShaderSource::Wgsl(wgsl.into()) };
-        let module = if cfg!(debug_assertions) || name.starts_with("perturb/") || name == "table_mlp" {
+        let module = if cfg!(debug_assertions) || CHECKED.iter().any(|kind| name.starts_with(kind)) {
             // Tests run here: an index out of range would show as a wrong number, not as a crash. Kernels that expand
             // rows stay checked for good, since their data comes from outside the engine.
             device.create_shader_module(description)
         } else {
-            // SAFETY: the network's kernels compute no index from data, with one exception, and from shapes only
-            // such as lie in range: `check` proves that every view of every step lies within its buffer and that
+            // Kernels over columns do read indices, from tables that the engine makes from a run's coalitions: their
+            // reads and writes stay checked.
+            let mut checks = wgpu::ShaderRuntimeChecks::unchecked();
+            checks.bounds_checks = permutation.reads_tables();
+            // SAFETY: but for those over columns the network's kernels compute no index from data, with one exception, and
+            // from shapes only such as lie in range: `check` proves that every view of every step lies within its buffer and that
             // every constant has the size that its step says; `Arena` gives each buffer its room for all rows of a
             // chunk and a tail for quads that are read over the end; threads beyond the grid's last item return, and
             // padding and tile margins read element 0 in place of what they do not have. The exception is a masked
@@ -70,9 +79,7 @@ impl Pipeline {
             // workgroup memory are made from the thread's number and constant loop bounds. Every loop counts up to a
             // uniform's number, and no uniform by which a kernel divides is 0, since `check` refuses empty
             // axes. `tests/gpu_kernels.rs` runs every permutation with the checks on, against plain loops.
-            unsafe {
-                device.create_shader_module_trusted(description, wgpu::ShaderRuntimeChecks::unchecked())
-            }
+            unsafe { device.create_shader_module_trusted(description, checks) }
         };
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label,
@@ -86,7 +93,7 @@ impl Pipeline {
             },
             cache: None,
         });
-        Ok(Pipeline { layout, pipeline })
+        Ok(Pipeline { permutation, layout, pipeline })
     }
 
     /// Binds a uniform buffer (with a dynamic offset), the output and the read-only buffers.

@@ -4,11 +4,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::arena::Arena;
+use super::columns::Columns;
 use super::encode::{Dispatch, Encoder};
 use super::failure::Failure;
+use super::mean_sums::GroupSums;
 use super::network::GpuNetwork;
 use super::opening::Opening;
 use super::pipeline::Pipeline;
+use super::timing::Timer;
 use crate::Error;
 
 /// Bytes from one uniform to the next: dynamic offsets are multiples of at most this on every adapter.
@@ -111,46 +114,70 @@ impl Session {
         self.written_rows = rows;
     }
 
-    /// Submits a chunk whose responses go to the readback buffer number `slot`: one encoder, one compute pass.
+    /// Submits a chunk whose answers go to the readback buffers number `slot`: one encoder, one compute pass.
     pub(crate) async fn submit(
         &mut self,
         network: &GpuNetwork,
-        opening: &mut Opening<'_>,
-        rows: Range<usize>,
+        chunk: &mut Chunk<'_, '_, '_>,
         slot: usize,
     ) -> Result<wgpu::SubmissionIndex, Failure> {
-        opening.prepare(network, self, rows.clone()).await?;
+        let rows = chunk.rows.clone();
+        if let Start::Opening(opening) = &mut chunk.start {
+            opening.prepare(network, self, rows.clone()).await?;
+        }
         let at = format!("samples {} to {}", rows.start, rows.end - 1);
         let gpu = &network.gpu;
         gpu.guarded(&at, || {
             self.write_uniforms(network, rows.len());
+            if let Start::Columns(columns) = &mut chunk.start {
+                columns.write(network, self, &rows);
+            }
+            if let Some(sums) = chunk.sums.as_deref_mut() {
+                sums.write(network, self, &rows);
+            }
             let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            {
-                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                opening.record(&mut pass);
-                for (number, step) in self.steps.iter().enumerate().skip(opening.steps_done()) {
-                    let offset = UNIFORM_PITCH * (number + 1);
-                    record(&mut pass, &step.pipeline, &step.bind_group, offset, step.grid);
+            let (mut dispatches, steps_done) = match &chunk.start {
+                Start::Opening(opening) => (opening.recorded(), opening.steps_done()),
+                Start::Columns(columns) => (columns.recorded(), columns.steps_done()),
+            };
+            let steps = self.steps.iter().enumerate().skip(steps_done);
+            dispatches.extend(steps.map(|(number, step)| Recorded {
+                pipeline: &step.pipeline,
+                bind_group: &step.bind_group,
+                offset: UNIFORM_PITCH * (number + 1),
+                grid: step.grid,
+                // The last one gathers the responses.
+                step: Some(number).filter(|&number| number < network.plan.steps.len()),
+            }));
+            dispatches.extend(chunk.sums.as_deref().map(GroupSums::recorded));
+            record_all(network, &mut encoder, &dispatches, chunk.timer.as_deref_mut());
+            match chunk.sums.as_deref() {
+                Some(sums) => sums.copy(&mut encoder, &rows, slot),
+                None => {
+                    let from = 4 * u64::from(self.arena.responses.base);
+                    let bytes = self.response_bytes(network, rows.len());
+                    encoder.copy_buffer_to_buffer(&self.activations, from, &self.readbacks[slot], 0, bytes);
                 }
             }
-            let from = 4 * u64::from(self.arena.responses.base);
-            let bytes = self.response_bytes(network, rows.len());
-            encoder.copy_buffer_to_buffer(&self.activations, from, &self.readbacks[slot], 0, bytes);
             gpu.queue.submit([encoder.finish()])
         })
         .await
     }
 
-    /// Waits for the responses in the readback buffer number `slot`: `[rows, outputs]`.
-    pub(crate) async fn responses(
+    /// Waits for the answers in the readback buffers number `slot`: `[rows, outputs]`, or the sums of their groups.
+    pub(crate) async fn answers(
         &self,
         network: &GpuNetwork,
-        rows: usize,
+        rows: &Range<usize>,
+        sums: Option<&GroupSums>,
         slot: usize,
         submission: wgpu::SubmissionIndex,
     ) -> Result<Vec<f32>, Error> {
-        let bytes = self.response_bytes(network, rows);
-        super::readback::read(&network.gpu, &self.readbacks[slot], bytes, submission).await
+        let (buffer, bytes) = match sums {
+            Some(sums) => sums.readback(rows, slot),
+            None => (&self.readbacks[slot], self.response_bytes(network, rows.len())),
+        };
+        super::readback::read(&network.gpu, buffer, bytes, submission).await
     }
 
     fn response_bytes(&self, network: &GpuNetwork, rows: usize) -> u64 {
@@ -158,15 +185,57 @@ impl Session {
     }
 }
 
-/// Records a dispatch.
-pub(crate) fn record(
-    pass: &mut wgpu::ComputePass<'_>,
-    pipeline: &Pipeline,
-    bind_group: &wgpu::BindGroup,
-    uniform_offset: usize,
-    [x, y]: [u32; 2],
+/// A chunk to be submitted.
+pub(crate) struct Chunk<'a, 'b, 'c> {
+    /// Its rows of the run.
+    pub rows: Range<usize>,
+    /// How it begins,
+    pub start: Start<'a, 'b, 'c>,
+    /// and, if only sums of groups are asked for, how it ends.
+    pub sums: Option<&'a mut GroupSums>,
+    /// Times its dispatches.
+    pub timer: Option<&'a mut Timer>,
+}
+
+/// How a chunk begins.
+pub(crate) enum Start<'a, 'b, 'c> {
+    /// With its inputs, or the masked first layer.
+    Opening(&'a mut Opening<'b>),
+    /// Behind the steps that its block has run over columns.
+    Columns(&'a mut Columns<'c>),
+}
+
+/// A dispatch ready to be recorded.
+pub(crate) struct Recorded<'a> {
+    pub pipeline: &'a Pipeline,
+    pub bind_group: &'a wgpu::BindGroup,
+    /// Where its uniform is.
+    pub offset: usize,
+    pub grid: [u32; 2],
+    /// The plan's step that it is for.
+    pub step: Option<usize>,
+}
+
+impl Recorded<'_> {
+    /// Records the dispatch.
+    pub(crate) fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        let [x, y] = self.grid;
+        pass.set_pipeline(&self.pipeline.pipeline);
+        pass.set_bind_group(0, self.bind_group, &[self.offset as u32]);
+        pass.dispatch_workgroups(x, y, 1);
+    }
+}
+
+/// Records dispatches in one compute pass; with a timer, in one each.
+pub(crate) fn record_all(
+    network: &GpuNetwork,
+    encoder: &mut wgpu::CommandEncoder,
+    dispatches: &[Recorded<'_>],
+    timer: Option<&mut Timer>,
 ) {
-    pass.set_pipeline(&pipeline.pipeline);
-    pass.set_bind_group(0, bind_group, &[uniform_offset as u32]);
-    pass.dispatch_workgroups(x, y, 1);
+    if let Some(timer) = timer {
+        return timer.record(&network.gpu, encoder, dispatches);
+    }
+    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+    dispatches.iter().for_each(|dispatch| dispatch.record(&mut pass));
 }

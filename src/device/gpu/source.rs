@@ -46,10 +46,14 @@ const CONV_CONSTANTS: &[(&str, Option<&str>)] = &[
     ("instance", Some("MASKED")),
     ("baseline", Some("MASKED")),
     ("masks", Some("MASKED")),
+    ("tables", Some("SHARED")),
 ];
 
 /// Kernels over quads of channels: aligned or not.
 const QUADS: &[&[&str]] = &[&[], &["VEC4"]];
+
+/// The same, and over columns.
+const SHARED_QUADS: &[&[&str]] = &[&[], &["VEC4"], &["SHARED"], &["SHARED", "VEC4"]];
 
 /// Every shader.
 pub(crate) const SHADERS: &[Shader] = &[
@@ -69,6 +73,12 @@ pub(crate) const SHADERS: &[Shader] = &[
             &["SMALL"],
             &["SMALL", "VEC4"],
             &["SMALL", "MASKED"],
+            &["SHARED"],
+            &["SHARED", "VEC4"],
+            &["TALL", "SHARED"],
+            &["TALL", "SHARED", "VEC4"],
+            &["SMALL", "SHARED"],
+            &["SMALL", "SHARED", "VEC4"],
         ],
     },
     Shader {
@@ -77,7 +87,7 @@ pub(crate) const SHADERS: &[Shader] = &[
         uniform: &uniforms::CONV,
         output: "arena",
         constants: CONV_CONSTANTS,
-        permutations: &[&[], &["VEC4"], &["MASKED"]],
+        permutations: &[&[], &["VEC4"], &["MASKED"], &["SHARED"], &["SHARED", "VEC4"]],
     },
     Shader {
         name: "conv_depthwise",
@@ -85,15 +95,15 @@ pub(crate) const SHADERS: &[Shader] = &[
         uniform: &uniforms::CONV,
         output: "arena",
         constants: CONV_CONSTANTS,
-        permutations: QUADS,
+        permutations: SHARED_QUADS,
     },
     Shader {
         name: "pool",
         text: text!("pool"),
         uniform: &uniforms::POOL,
         output: "arena",
-        constants: &[],
-        permutations: QUADS,
+        constants: &[("tables", Some("SHARED"))],
+        permutations: SHARED_QUADS,
     },
     Shader {
         name: "reduce",
@@ -124,8 +134,15 @@ pub(crate) const SHADERS: &[Shader] = &[
         text: text!("binary"),
         uniform: &uniforms::BINARY,
         output: "arena",
-        constants: &[("constant", Some("CONSTANT"))],
-        permutations: &[&[], &["VEC4"], &["CONSTANT"], &["CONSTANT", "VEC4"]],
+        constants: &[("constant", Some("CONSTANT")), ("tables", Some("SHARED"))],
+        permutations: &[
+            &[],
+            &["VEC4"],
+            &["CONSTANT"],
+            &["CONSTANT", "VEC4"],
+            &["SHARED"],
+            &["SHARED", "VEC4"],
+        ],
     },
     Shader {
         name: "copy",
@@ -207,6 +224,22 @@ pub(crate) const SHADERS: &[Shader] = &[
         permutations: &[&[]],
     },
     Shader {
+        name: "gather",
+        text: text!("gather"),
+        uniform: &uniforms::GATHER,
+        output: "arena",
+        constants: &[("tables", None), ("columns", Some("EXPAND"))],
+        permutations: &[&[], &["VEC4"], &["EXPAND"], &["EXPAND", "VEC4"]],
+    },
+    Shader {
+        name: "group_sums",
+        text: text!("group_sums"),
+        uniform: &uniforms::GROUP_SUMS,
+        output: "output",
+        constants: &[("arena", None), ("weights", None), ("wanted", None)],
+        permutations: &[&[]],
+    },
+    Shader {
         name: "perturb/segments",
         text: text!("perturb/segments"),
         uniform: &uniforms::EXPAND,
@@ -262,6 +295,7 @@ fn shared(name: &str) -> Option<&'static str> {
         "activation" => text!("shared/activation"),
         "arena" => text!("shared/arena"),
         "channels" => text!("shared/channels"),
+        "columns" => text!("shared/columns"),
         "convolution" => text!("shared/convolution"),
         "expand_params" => text!("shared/expand_params"),
         "grid" => text!("shared/grid"),
@@ -294,6 +328,27 @@ pub(crate) fn permutations() -> impl Iterator<Item = Permutation> {
     SHADERS.iter().flat_map(|shader| {
         shader.permutations.iter().map(|&defines| Permutation { shader: shader.name, defines })
     })
+}
+
+impl Permutation {
+    /// Whether the kernel finds what it reads through tables of columns.
+    pub(crate) fn reads_tables(&self) -> bool {
+        Shader::named(self.shader).is_some_and(|shader| shader.constants(self.defines).contains(&"tables"))
+    }
+
+    /// The kernel's name in a profile: the shader, and the tile of columns × outputs where there are several.
+    pub(crate) fn kernel(&self) -> &'static str {
+        let has = |define: &str| self.defines.contains(&define);
+        match self.shader {
+            "conv_tiled" if has("TALL") => "tiles 128×64",
+            "conv_tiled" if has("SMALL") => "tiles 32×32",
+            "conv_tiled" => "tiles 64×64",
+            "conv_registers" => "registers",
+            "conv_depthwise" => "depthwise",
+            "matmul" if has("REGISTERS") => "matmul registers",
+            other => other,
+        }
+    }
 }
 
 impl fmt::Display for Permutation {

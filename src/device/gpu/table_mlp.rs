@@ -3,12 +3,15 @@
 //! A workgroup takes a group and a block of its background through all layers and writes the weighted sums of the
 //! answers; blocks are added here, in f64 and in order, so that the size of a dispatch changes nothing.
 
+use std::collections::VecDeque;
+use std::ops::Range;
+
 use bytemuck::{bytes_of, cast_slice};
 
 use super::failure::Failure;
 use super::grid::grid;
 use super::network::GpuNetwork;
-use super::session::record;
+use super::session::{IN_FLIGHT, Recorded};
 use super::source::Permutation;
 use super::uniforms::TableMlpParams;
 use crate::device::{MeanSink, Means, MeansForm, MeansReport, check_means};
@@ -73,7 +76,7 @@ pub(super) async fn run(
     let by_time = gpu.caps.chunk_macs / (macs * BLOCK_ROWS.min(means.weights.len())) as u64;
     let most_tasks = (by_time.max(1) as usize).min(MOST_TASKS).min(groups * blocks).max(1);
     let bytes = (4 * most_tasks * outputs) as u64;
-    let (uniforms, output, readback) = gpu
+    let (uniforms, output, readbacks) = gpu
         .guarded("table", || {
             let buffer = |size, usage| {
                 let usage = usage | wgpu::BufferUsages::COPY_DST;
@@ -87,7 +90,8 @@ pub(super) async fn run(
             };
             let uniforms = buffer(size_of::<TableMlpParams>() as u64, wgpu::BufferUsages::UNIFORM);
             let output = buffer(bytes, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC);
-            (uniforms, output, buffer(bytes, wgpu::BufferUsages::MAP_READ))
+            let readback = || buffer(bytes, wgpu::BufferUsages::MAP_READ);
+            (uniforms, output, [readback(), readback()])
         })
         .await?;
     let bind_group = gpu
@@ -100,47 +104,59 @@ pub(super) async fn run(
     let mut sums = vec![0.0; outputs];
     let mut done = Vec::new();
     let mut told = 0;
-    for first in (0..groups * blocks).step_by(most_tasks) {
-        let tasks = most_tasks.min(groups * blocks - first);
-        let grid = grid(tasks as u32, gpu.caps.grid_groups);
-        let params = TableMlpParams {
-            tasks: tasks as u32,
-            groups_x: grid[0],
-            group: (first / blocks) as u32,
-            block: (first % blocks) as u32,
-            blocks: blocks as u32,
-            instances: mixture.instance_rows() as u32,
-            background: mixture.background_rows() as u32,
-            features: mixture.features as u32,
-            words: mixture.words_per_row as u32,
-            layers: mlp.layers.len() as u32,
-            softmax: mlp.softmax.map_or(0, |log| 1 + u32::from(log)),
-            outputs: outputs as u32,
-        };
-        let bytes = (4 * tasks * outputs) as u64;
-        let submission = gpu
-            .guarded("table", || {
-                gpu.queue.write_buffer(&uniforms, 0, bytes_of(&params));
-                let mut encoder =
-                    gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                {
-                    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                    record(&mut pass, &pipeline, &bind_group, 0, grid);
-                }
-                encoder.copy_buffer_to_buffer(&output, 0, &readback, 0, bytes);
-                gpu.queue.submit([encoder.finish()])
-            })
-            .await?;
-        let partial: Vec<f32> = super::readback::read(gpu, &readback, bytes, submission).await?;
+    // The device computes a dispatch while the host adds up the one before.
+    let mut flying: VecDeque<(Range<usize>, usize, wgpu::SubmissionIndex)> = VecDeque::new();
+    let (mut next, mut slot) = (0, 0);
+    while told < groups {
+        if next < groups * blocks && flying.len() < IN_FLIGHT {
+            let tasks = next..(next + most_tasks).min(groups * blocks);
+            let grid = grid(tasks.len() as u32, gpu.caps.grid_groups);
+            let params = TableMlpParams {
+                tasks: tasks.len() as u32,
+                groups_x: grid[0],
+                group: (next / blocks) as u32,
+                block: (next % blocks) as u32,
+                blocks: blocks as u32,
+                instances: mixture.instance_rows() as u32,
+                background: mixture.background_rows() as u32,
+                features: mixture.features as u32,
+                words: mixture.words_per_row as u32,
+                layers: mlp.layers.len() as u32,
+                softmax: mlp.softmax.map_or(0, |log| 1 + u32::from(log)),
+                outputs: outputs as u32,
+            };
+            let submission = gpu
+                .guarded("table", || {
+                    gpu.queue.write_buffer(&uniforms, 0, bytes_of(&params));
+                    let mut encoder =
+                        gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                    {
+                        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                        let (pipeline, bind_group) = (&*pipeline, &bind_group);
+                        Recorded { pipeline, bind_group, offset: 0, grid, step: None }.record(&mut pass);
+                    }
+                    let bytes = (4 * tasks.len() * outputs) as u64;
+                    encoder.copy_buffer_to_buffer(&output, 0, &readbacks[slot], 0, bytes);
+                    gpu.queue.submit([encoder.finish()])
+                })
+                .await?;
+            next = tasks.end;
+            flying.push_back((tasks, slot, submission));
+            slot = (slot + 1) % IN_FLIGHT;
+            continue;
+        }
+        let Some((tasks, slot, submission)) = flying.pop_front() else { break };
+        let bytes = (4 * tasks.len() * outputs) as u64;
+        let partial: Vec<f32> = super::readback::read(gpu, &readbacks[slot], bytes, submission).await?;
         done.clear();
-        for (task, partial) in (first..first + tasks).zip(partial.chunks_exact(outputs)) {
+        for (task, partial) in tasks.clone().zip(partial.chunks_exact(outputs)) {
             sums.iter_mut().zip(partial).for_each(|(sum, &more)| *sum += f64::from(more));
             if task % blocks + 1 == blocks {
                 done.extend(asked.iter().map(|&output| sums[output]));
                 sums.fill(0.0);
             }
         }
-        let end = (first + tasks) / blocks;
+        let end = tasks.end / blocks;
         if told < end {
             check_means(told, means.outputs, &done)?;
             sink(told..end, &done)?;

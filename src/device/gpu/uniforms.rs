@@ -85,7 +85,11 @@ uniforms! {
         activation: u32,
         low: f32,
         high: f32,
-        pad: u32,
+        origins: u32,
+        in_pixels: u32,
+        residual_pixels: u32,
+        pad_0: u32,
+        pad_1: u32,
     }
 
     /// `shaders/pool.wgsl`
@@ -116,6 +120,8 @@ uniforms! {
         padded_width: u32,
         average: u32,
         include_pad: u32,
+        origins: u32,
+        in_pixels: u32,
     }
 
     /// `shaders/reduce.wgsl`
@@ -174,8 +180,12 @@ uniforms! {
         activation: u32,
         low: f32,
         high: f32,
+        origins: u32,
+        a_pixels: u32,
+        b_pixels: u32,
         pad_0: u32,
         pad_1: u32,
+        pad_2: u32,
     }
 
     /// `shaders/copy.wgsl`
@@ -329,6 +339,38 @@ uniforms! {
         layers: u32,
         softmax: u32,
         outputs: u32,
+    }
+
+    /// `shaders/gather.wgsl`
+    GatherParams as GATHER {
+        total: u32,
+        groups_x: u32,
+        quads: u32,
+        channels: u32,
+        out_pixels: u32,
+        first_row: u32,
+        origins: u32,
+        pixels: u32,
+        in_base: u32,
+        in_stride: u32,
+        out_base: u32,
+        out_sample: u32,
+        out_stride: u32,
+        pad_0: u32,
+        pad_1: u32,
+        pad_2: u32,
+    }
+
+    /// `shaders/group_sums.wgsl`
+    GroupSumParams as GROUP_SUMS {
+        cells: u32,
+        groups_x: u32,
+        outputs: u32,
+        rows: u32,
+        first_member: u32,
+        group_rows: u32,
+        in_base: u32,
+        in_sample: u32,
     }
 
     /// `shaders/perturb/bernoulli.wgsl`

@@ -50,7 +50,8 @@ const HOPELESS: f64 = 0.97;
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Sharing {
-    /// Where it pays.
+    /// Where it pays: on the processor from 2 % of the run's estimated cost on; on a GPU from a half on, since its tables are
+    /// made on the host and no real GPU has been measured.
     #[default]
     Auto,
     /// So many steps, or as many as is possible, whatever it costs: for tests and benchmarks.
@@ -224,7 +225,7 @@ impl Analysis {
             }
         }
         let order = match mode {
-            Sharing::Auto => by_cost(&candidates),
+            Sharing::Auto => by_cost(&candidates, costs.least_gain),
             Sharing::First(steps) => vec![steps.min(candidates.len() - 1)],
             Sharing::Off => vec![0],
         };
@@ -232,9 +233,10 @@ impl Analysis {
         if steps == 0 {
             return Choice::Dense(counted);
         }
-        let (places, buffers) = self.storage(steps, &columns);
+        let (places, buffers) = self.storage(steps, &columns, costs.channel_multiple);
         let floats: usize = buffers.iter().sum();
-        let bytes = (4 * floats + restrictions.bytes()) as u64;
+        let made = program.ops_of(steps).iter().map(|(_, op)| columns[op.output()].len()).sum::<usize>();
+        let bytes = (4 * floats + restrictions.bytes() + costs.column_bytes * made) as u64;
         if bytes > budget {
             return Choice::TooLarge(bytes);
         }
@@ -313,11 +315,12 @@ impl Analysis {
     }
 
     /// Which values may share a buffer if the first `steps` steps run over columns.
-    fn storage(&self, steps: usize, columns: &[Columns]) -> (Vec<usize>, Vec<usize>) {
+    fn storage(&self, steps: usize, columns: &[Columns], multiple: usize) -> (Vec<usize>, Vec<usize>) {
         let program = &self.program;
         let ops = program.ops_of(steps);
         let mut lifetimes: Vec<Lifetime> = Vec::with_capacity(ops.len() + 1);
-        let floats = |value: ValueId| columns[value].len() * program.values[value].channels;
+        let floats =
+            |value: ValueId| columns[value].len() * program.values[value].channels.next_multiple_of(multiple);
         lifetimes.push(Lifetime { first: None, last: 0, len: floats(0).next_multiple_of(16) });
         for (at, (_, op)) in ops.iter().enumerate() {
             op.reads().for_each(|value| lifetimes[value].last = at);

@@ -24,11 +24,15 @@ const TAP: f64 = 60.0;
 /// An element that is read or written.
 const ELEMENT: f64 = 6.0;
 
+/// Columns save at least this share of a run's cost, or are not worth their tables.
+const LEAST_GAIN: f64 = 0.02;
+
 /// Costs of a plan whose steps are compiled.
 pub(crate) fn costs(plan: &Plan, steps: &[Box<dyn Executable>]) -> Costs {
     let steps = plan.steps.iter().zip(steps);
     let steps = steps.map(|(step, compiled)| cost(&step.kernel, step.macs as f64, compiled.name())).collect();
-    Costs { steps, join: ELEMENT, expand: ELEMENT }
+    let (join, expand) = (ELEMENT, ELEMENT);
+    Costs { steps, join, expand, least_gain: LEAST_GAIN, channel_multiple: 1, column_bytes: 0 }
 }
 
 fn cost(kernel: &Kernel, macs: f64, name: &str) -> StepCost {

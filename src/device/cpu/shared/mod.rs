@@ -5,7 +5,6 @@ mod columns;
 mod costs;
 mod product;
 mod rowwise;
-mod sharer;
 mod window;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,13 +18,13 @@ use costs::is_depthwise;
 use product::Gathered;
 pub(super) use rowwise::expand;
 use rowwise::{Input, Join, OnePixel};
-pub use sharer::StepSharing;
-pub(super) use sharer::{FEWEST_ROWS, Sharer};
 use window::Depthwise;
 
 use super::memory::Aligned;
 use super::network::{Thread, lock};
 use super::simd::Level;
+pub use crate::device::sharer::StepSharing;
+pub(super) use crate::device::sharer::{FEWEST_ROWS, Sharer};
 use crate::perturb::Expander;
 use crate::plan::sharing::{Op, Prefix, Program, Source, ValueId};
 use crate::plan::{Kernel, Plan};

@@ -53,6 +53,11 @@ impl Sharer {
         Sharer { program, analysis, costs, mode, budget, block_rows: MOST_ROWS, report: None }
     }
 
+    /// Makes do with half of the memory from now on.
+    pub fn halve(&mut self) {
+        self.budget /= 2;
+    }
+
     /// The next block of `rows`, or nothing if the rest of the run is dense.
     pub fn next(&mut self, plan: &Plan, rows: Range<usize>) -> Option<Prefix> {
         let (block, Choice::Shared(prefix)) = self.decide(plan, rows) else { return None };
