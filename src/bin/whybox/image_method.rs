@@ -207,6 +207,7 @@ impl MethodArgs {
             },
             labels,
             seed: self.seed,
+            ..Lime::default()
         }
     }
 
@@ -312,7 +313,7 @@ impl MethodArgs {
             option("stability", runs.to_string());
         }
         if self.distance != DistanceChoice::Cosine {
-            option("distance", "euclidean".into());
+            option("distance", lower(format!("{:?}", self.distance)));
         }
         if self.kernel_width != 0.25 {
             option("kernel-width", self.kernel_width.to_string());
