@@ -160,7 +160,8 @@ fn network(path: &str, seeds: u64, reference: usize) -> Result<()> {
 
 fn image(seeds: u64, reference: usize) -> Result<()> {
     let network = Device::cpu().load(&builtin::network()?.probabilities()?)?;
-    let game = PhotoGame::new(network, builtin::photo()?, "grid:7x7".parse()?, &builtin::preprocess())?;
+    let game =
+        PhotoGame::new(network, builtin::photo()?, "grid:rows=7,cols=7".parse()?, &builtin::preprocess())?;
     let game = Remembered::new(game);
     let (values, error) = long_run(&game, reference);
     game.clear();

@@ -167,7 +167,7 @@ impl Case {
             "lasso_path" => Selection::LassoPath,
             other => panic!("{other}"),
         };
-        SurrogateOptions { selection, num_features: self.num_features, alpha: 1.0 }
+        SurrogateOptions { selection, num_features: self.num_features, ..SurrogateOptions::default() }
     }
 }
 

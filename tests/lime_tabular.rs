@@ -166,7 +166,7 @@ fn the_same_rows_and_responses_give_limes_numbers() {
         let options = SurrogateOptions {
             selection: selection(&case.selection),
             num_features: case.num_features,
-            alpha: 1.0,
+            ..SurrogateOptions::default()
         };
         let column = if case.mode == "regression" { 0 } else { case.answer.label };
         let weights = kernel.weights(distances);
@@ -185,7 +185,8 @@ fn the_comparison_notices_another_kernel_width() {
     let responses = matrix(record.cases[0].responses.as_ref().unwrap());
     let weights =
         Kernel::new(1.5 * 5f64.sqrt()).unwrap().weights(record.cases[0].distances.as_ref().unwrap());
-    let options = SurrogateOptions { selection: Selection::None, num_features: 10, alpha: 1.0 };
+    let options =
+        SurrogateOptions { selection: Selection::None, num_features: 10, ..SurrogateOptions::default() };
     let mut gram = Gram::about(data.row(0).to_vec(), 3);
     gram.add_rows(data.view(), &weights, responses.view()).unwrap();
     let surrogate = Surrogate::fit(&gram, case.answer.label, &options).unwrap();
@@ -265,7 +266,7 @@ fn texts_give_limes_numbers() {
         let options = SurrogateOptions {
             selection: selection(&case.selection),
             num_features: case.num_features,
-            alpha: 1.0,
+            ..SurrogateOptions::default()
         };
         largest = largest.max(against(data, weights, responses, 1, &options, &case.answer));
     }

@@ -1,7 +1,11 @@
 //! Shapley estimators over games with known answers, and their promises.
 
+#[path = "common/games.rs"]
+mod games;
+
 use std::path::Path;
 
+use games::smooth;
 use ndarray::Array2;
 use serde_json::Value;
 use whybox::explain::{
@@ -218,78 +222,6 @@ fn coalition_values_survive_a_file() -> Result<()> {
     values.save(&path)?;
     assert_eq!(CoalitionValues::load(&path)?, values);
     assert!(matches!(CoalitionValues::load(&folder.path().join("none.npy")), Err(Error::Io(_))));
-    Ok(())
-}
-
-/// A smooth game of high order.
-fn smooth(players: usize, outputs: usize) -> FunctionGame<impl Fn(&[bool], &mut [f64])> {
-    FunctionGame::new(players, outputs, move |present: &[bool], out: &mut [f64]| {
-        for (k, out) in out.iter_mut().enumerate() {
-            let sum = |a: f64, b: f64| -> f64 {
-                (0..players).filter(|&i| present[i]).map(|i| (a * (i + 3 * k) as f64 + b).sin()).sum()
-            };
-            *out = (sum(1.7, 0.3)).tanh() + 0.5 * (sum(2.9, 1.0) * 1.5).sin();
-        }
-    })
-}
-
-/// How often 95 % intervals hold the exact value, pooled and for the worst player.
-fn coverage(method: impl Fn(u64) -> Box<dyn Estimator>, game: &dyn Game, seeds: u64) -> Result<(f64, f64)> {
-    let exact = explain(&ExactShapley::default(), game)?;
-    let mut held = vec![0.0; game.players() * game.outputs()];
-    for seed in 0..seeds {
-        let explanation = explain(method(seed).as_ref(), game)?;
-        for (k, (ours, exact)) in explanation.attributions.iter().zip(&exact.attributions).enumerate() {
-            let intervals = ours.intervals(0.95).expect("intervals");
-            for (player, ((low, high), value)) in intervals.iter().zip(&exact.values).enumerate() {
-                held[k * game.players() + player] += f64::from(u8::from(low <= value && value <= high));
-            }
-        }
-    }
-    let worst = held.iter().copied().fold(f64::INFINITY, f64::min) / seeds as f64;
-    Ok((held.iter().sum::<f64>() / (held.len() as u64 * seeds) as f64, worst))
-}
-
-#[test]
-fn intervals_hold_the_truth_about_as_often_as_they_say() -> Result<()> {
-    let game = smooth(12, 3);
-    for (name, terms) in [("single", Terms::Single), ("triples", Terms::Triples)] {
-        let method = |seed| -> Box<dyn Estimator> {
-            Box::new(KernelShap { budget: Budget::of(400), terms, seed, ..KernelShap::default() })
-        };
-        let (pooled, worst) = coverage(method, &game, 100)?;
-        println!("{name}: {pooled:.3}, worst {worst:.3}");
-        assert!((0.91..=0.99).contains(&pooled) && worst >= 0.8, "{name}: {pooled} {worst}");
-    }
-    let method = |seed| -> Box<dyn Estimator> {
-        Box::new(PermutationShap { budget: Budget::of(700), seed, ..PermutationShap::default() })
-    };
-    let (pooled, worst) = coverage(method, &game, 100)?;
-    println!("permutation: {pooled:.3}, worst {worst:.3}");
-    assert!((0.91..=0.99).contains(&pooled) && worst >= 0.8, "permutation: {pooled} {worst}");
-    Ok(())
-}
-
-#[test]
-fn a_tolerance_is_met_or_the_cap_is_reached() -> Result<()> {
-    let game = smooth(14, 1);
-    let exact = explain(&ExactShapley::default(), &game)?;
-    for tolerance in [0.05, 0.01] {
-        let budget = Budget { evaluations: 10_000, tolerance: Some(tolerance), seconds: None };
-        let shap = KernelShap { budget, ..KernelShap::default() };
-        let mut forecasts = Vec::new();
-        let found = shap.explain_forecasting(&game, &mut |_| {}, &mut |at| forecasts.push(at))?;
-        let error = found.relative_error().expect("an error");
-        assert!(error <= tolerance || found.evaluations >= 9_999, "{error} after {}", found.evaluations);
-        assert!(forecasts.iter().all(|at| at.expected >= at.evaluations && at.expected <= 10_000));
-        assert_eq!(forecasts.last().map(|at| at.evaluations), Some(found.evaluations));
-        let (ours, theirs) = (&found.attributions[0].values, &exact.attributions[0].values);
-        let range = theirs.iter().fold(0.0, |max: f64, v| max.max(v.abs()));
-        assert!(ours.iter().zip(theirs).all(|(a, b)| (a - b).abs() < 6.0 * tolerance * range));
-        // The number of evaluations alone reproduces the result.
-        let again = explain(&KernelShap { budget: Budget::of(found.evaluations), ..shap }, &game)?;
-        assert_eq!(again.attributions, found.attributions);
-    }
     Ok(())
 }
 

@@ -15,9 +15,10 @@
 use ndarray::{Array2, ArrayView1};
 
 use super::Lime;
+use super::lime_errors::{Cheap, Line};
 use crate::Result;
 use crate::perturb::{Coalitions, Sampling, lime_coalition_rows};
-use crate::solve::{Gram, Ridge, Selection, Surrogate, SurrogateOptions};
+use crate::solve::{Gram, Regression, Ridge, Selection, Surrogate, SurrogateOptions};
 
 /// Whether a cheap model of the black box takes the scatter out of LIME's coefficients.
 ///
@@ -172,7 +173,8 @@ impl Evaluated<'_> {
             all.add(coalitions, &shares, values(ratio).view())?;
             residuals.add(coalitions, &weights, values(0.0).view())
         })?;
-        let everything = SurrogateOptions { selection: Selection::None, ..*options };
+        let everything =
+            SurrogateOptions { selection: Selection::None, regression: Regression::Ridge, ..*options };
         let rest = Surrogate::fit(&residuals, 0, &everything)?;
         // The model has to miss less than the line does.
         if residuals.variation(0) * (1.0 - rest.score) >= missed {
@@ -194,18 +196,19 @@ impl Evaluated<'_> {
         let mut surrogate = Surrogate::fit(&all, 0, options)?;
         surrogate.output = plain.output;
         surrogate.score = plain.score;
-        surrogate.standard_errors = rest.standard_errors.as_ref().map(|errors| {
-            let of = |feature| rest.coefficients.iter().position(|&(other, _)| other == feature);
-            surrogate
-                .coefficients
-                .iter()
-                .map(|&(feature, _)| of(feature).map_or(f64::NAN, |at| errors[at]))
-                .collect()
-        });
+        if options.regression == Regression::Lasso {
+            return Ok(Some(surrogate));
+        }
+        let whole = Line::of(&surrogate);
+        let missed = whole.fit_alike(&residuals, options.alpha)?;
+        let value = |coalitions: &Coalitions, row: usize| model.value(coalitions, row);
+        let cheap = Cheap { value: &value, line: whole.less(&missed), ratio };
+        surrogate.standard_errors = None;
+        self.design_errors(&mut surrogate, column, &residuals, &missed, Some(&cheap), options.alpha)?;
         Ok(Some(surrogate))
     }
 
-    fn row_weights(&self, coalitions: &Coalitions) -> Vec<f64> {
+    pub fn row_weights(&self, coalitions: &Coalitions) -> Vec<f64> {
         (0..coalitions.rows()).map(|row| self.weights[coalitions.count(row)]).collect()
     }
 

@@ -41,6 +41,12 @@ pub trait Game {
     /// Numbers per coalition.
     fn outputs(&self) -> usize;
 
+    /// Number of instances that are played at once: the outputs are those of the first, then those of the second, and so
+    /// on, equally many each. An estimator chooses nothing for one instance by the others. Default: 1.
+    fn instances(&self) -> usize {
+        1
+    }
+
     /// Which players vary, `[players]`: one that does not has the same value present as absent (a table cell that
     /// equals every background row's), so its Shapley value is 0 and nothing is evaluated for it. Default: all.
     fn varying(&self) -> Vec<bool> {

@@ -7,9 +7,10 @@ use ndarray::{Array2, Axis};
 
 use super::control::{Control, Evaluated};
 use super::explanation::top;
+use super::lime_errors::Line;
 use super::{Attribution, Explanation, Game, Progress};
 use crate::perturb::{Sampling, lime_coalition_rows};
-use crate::solve::{Distance, Gram, Kernel, Selection, Surrogate, SurrogateOptions};
+use crate::solve::{Distance, Gram, Kernel, Regression, Selection, Surrogate, SurrogateOptions};
 use crate::{Error, Result};
 
 /// Coalitions that are drawn, evaluated and added to the moments at a time: bounds the host's memory, whatever
@@ -106,8 +107,10 @@ pub struct Lime {
     pub selection: Selection,
     /// Features at most. Default: 100,000, so all.
     pub num_features: usize,
-    /// Penalty of the ridge regression. Default: 1.
+    /// Penalty of the regression. Default: 1.
     pub alpha: f64,
+    /// What the surrogate is. Default: a ridge regression; `captum`'s is a lasso, with an `alpha` of 0.01.
+    pub regression: Regression,
     /// How coalitions are drawn. Default: by orthogonal arrays, which scatter least over seeds.
     pub sampling: Sampling,
     /// Whether a cheap model of the black box takes more scatter out. Default: a logistic one.
@@ -128,6 +131,7 @@ impl Default for Lime {
             selection: surrogate.selection,
             num_features: surrogate.num_features,
             alpha: surrogate.alpha,
+            regression: surrogate.regression,
             sampling: Sampling::Orthogonal,
             control: Control::Logistic,
             labels: Labels::Top(1),
@@ -151,6 +155,9 @@ impl Lime {
         let mut prediction = Vec::new();
         let mut labels = Vec::new();
         let mut gram = Gram::new(players, 0);
+        // The responses: for the control, and for the errors of a design of pairs.
+        let paired = matches!(self.sampling, Sampling::Paired | Sampling::Orthogonal);
+        let keeps = paired || self.control == Control::Logistic;
         let mut responses = Vec::new();
         let (mut evaluating, mut solving) = (0.0, 0.0);
         let block = (BLOCK_VALUES / game.outputs().max(1)).clamp(1, BLOCK_ROWS);
@@ -179,7 +186,7 @@ impl Lime {
                 (0..coalitions.rows()).map(|row| weights[coalitions.count(row)]).collect();
             let explained: Array2<f64> = values.select(Axis(1), &labels);
             gram.add(&coalitions, &row_weights, explained.view())?;
-            if self.control == Control::Logistic {
+            if keeps {
                 responses.extend(explained);
             }
             solving += start.elapsed().as_secs_f64();
@@ -190,18 +197,28 @@ impl Lime {
             selection: self.selection,
             num_features: self.num_features,
             alpha: self.alpha,
+            regression: self.regression,
         };
         let columns: Vec<usize> = (0..labels.len()).collect();
         let mut surrogates = Surrogate::fit_all(&gram, &columns, &options)?;
-        if self.control == Control::Logistic {
+        if keeps {
             let shape = (self.samples, labels.len());
             // One response for each sample and label was kept.
             let responses = Array2::from_shape_vec(shape, responses).unwrap_or_else(|_| unreachable!());
             let evaluated = Evaluated { lime: self, players, weights: &weights, responses: &responses };
             for (column, surrogate) in surrogates.iter_mut().enumerate() {
                 let missed = gram.variation(column) * (1.0 - surrogate.score);
-                if let Some(better) = evaluated.controlled(column, surrogate, missed, &options)? {
-                    *surrogate = better;
+                let better = match self.control {
+                    Control::Logistic => evaluated.controlled(column, surrogate, missed, &options)?,
+                    Control::None => None,
+                };
+                match better {
+                    Some(better) => *surrogate = better,
+                    None if paired && self.regression == Regression::Ridge => {
+                        let line = Line::of(surrogate);
+                        evaluated.design_errors(surrogate, column, &gram, &line, None, self.alpha)?;
+                    }
+                    None => {}
                 }
             }
         }
@@ -278,7 +295,7 @@ pub(super) fn attribution(
         output,
         values,
         standard_errors,
-        degrees_of_freedom: f64::INFINITY,
+        degrees_of_freedom: surrogate.degrees_of_freedom,
         base_value: surrogate.intercept,
         local_prediction: surrogate.local_prediction,
         prediction,

@@ -148,6 +148,7 @@ impl LimeTabular {
             selection: self.selection,
             num_features: self.num_features,
             alpha: self.alpha,
+            ..SurrogateOptions::default()
         };
         let columns: Vec<usize> = (0..labels.len()).collect();
         let surrogates = Surrogate::fit_all(&gram, &columns, &options)?;

@@ -1,8 +1,8 @@
 //! Many rows of a table explained together.
 
-use std::ops::Range;
+use std::collections::BTreeMap;
 
-use ndarray::{ArrayView2, s};
+use ndarray::{ArrayView2, Axis, s};
 
 use super::{Attribution, Estimator, Explanation, Forecast, Interactions, Link, Linked, TableGame};
 use crate::device::RunOptions;
@@ -38,7 +38,10 @@ pub struct ManyProgress {
 /// Explains rows of a table by a Shapley estimator: the rows of a block share masks, factorisation, and what the background
 /// adds to the network's first layer ([`TableGame`]).
 ///
-/// The blocks depend on the estimator's cap on evaluations and on the number of outputs alone, never on device or memory cap, so that
+/// A row gets the values that it gets alone: rows are played together with those of which the same players vary, and nothing is
+/// chosen for one by the others, but how long a run to a tolerance goes on: until the last row of a block has met it.
+///
+/// The blocks depend on the rows, the estimator's cap on evaluations and on the number of outputs alone, never on device or memory cap, so that
 /// neither changes a number. Memory beyond that of the explanations does not grow with the number of rows.
 ///
 /// # Example
@@ -89,15 +92,17 @@ impl ExplainMany<'_> {
         estimator: &dyn Estimator,
         progress: &mut dyn FnMut(ManyProgress),
     ) -> Result<Vec<Explanation>> {
-        let mut explanations = Vec::with_capacity(instances.nrows());
-        self.explain_each(instances, estimator, progress, &mut |_, block| {
-            explanations.extend(block);
+        let mut explanations = vec![None; instances.nrows()];
+        self.explain_each(instances, estimator, progress, &mut |rows, block| {
+            rows.iter().zip(block).for_each(|(&row, explanation)| explanations[row] = Some(explanation));
             Ok(())
         })?;
-        Ok(explanations)
+        // Each row is in one block.
+        Ok(explanations.into_iter().flatten().collect())
     }
 
-    /// As [`ExplainMany::explain`], but hands over each block of rows as soon as it is done: the rows, and one explanation for each.
+    /// As [`ExplainMany::explain`], but hands over each block of rows as soon as it is done: the rows' numbers (blocks need not follow the
+    /// order of the rows), and one explanation for each.
     /// A run that is interrupted has handed over the blocks before.
     ///
     /// # Errors
@@ -107,16 +112,17 @@ impl ExplainMany<'_> {
         instances: ArrayView2<'_, f32>,
         estimator: &dyn Estimator,
         progress: &mut dyn FnMut(ManyProgress),
-        each: &mut dyn FnMut(Range<usize>, Vec<Explanation>) -> Result<()>,
+        each: &mut dyn FnMut(&[usize], Vec<Explanation>) -> Result<()>,
     ) -> Result<()> {
         let rows = instances.nrows();
         let cap = estimator.most_evaluations(self.masker.players()).max(1);
         let block = (BLOCK_VALUES / cap / self.outputs.len().max(1)).clamp(1, BLOCK_ROWS);
         let background = self.masker.weights().len();
         let (mut done_rows, mut evaluations) = (0, 0);
-        while done_rows < rows {
-            let last = rows.min(done_rows + block);
-            let masker = self.masker.with_instances(instances.slice(s![done_rows..last, ..]))?;
+        let alike = self.alike(instances)?;
+        for block in alike.iter().flat_map(|rows| rows.chunks(block)) {
+            let last = done_rows + block.len();
+            let masker = self.masker.with_instances(instances.select(Axis(0), block).view())?;
             let game = TableGame::new(self.network, masker)?
                 .outputs_of(&self.outputs)?
                 .with_options(self.options.clone());
@@ -139,12 +145,25 @@ impl ExplainMany<'_> {
             let mut forecast = |forecast: Forecast| expected.set(forecast.expected);
             let whole = estimator.explain_forecasting(&linked, &mut at, &mut forecast)?;
             evaluations += whole.evaluations * per_coalition;
-            let parts = (0..last - done_rows).map(|row| self.part(&whole, row, last - done_rows));
-            each(done_rows..last, parts.collect())?;
+            let parts = (0..block.len()).map(|place| self.part(&whole, place, block.len()));
+            each(block, parts.collect())?;
             done_rows = last;
         }
         progress(ManyProgress { rows, all_rows: rows, evaluations, expected: evaluations });
         Ok(())
+    }
+
+    /// The rows of which the same players vary, in their order.
+    fn alike(&self, instances: ArrayView2<'_, f32>) -> Result<Vec<Vec<usize>>> {
+        let mut alike: BTreeMap<Vec<usize>, Vec<usize>> = BTreeMap::new();
+        for first in (0..instances.nrows()).step_by(BLOCK_ROWS) {
+            let rows = first..instances.nrows().min(first + BLOCK_ROWS);
+            let masker = self.masker.with_instances(instances.slice(s![rows.clone(), ..]))?;
+            for row in rows {
+                alike.entry(masker.varying(row - first)).or_default().push(row);
+            }
+        }
+        Ok(alike.into_values().collect())
     }
 
     /// One row's part of a block's explanation.

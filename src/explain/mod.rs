@@ -6,6 +6,7 @@ mod game;
 mod image;
 mod image_game;
 mod lime;
+mod lime_errors;
 mod lime_tabular;
 mod lime_text;
 mod many;

@@ -120,6 +120,10 @@ impl Game for TableGame<'_> {
         self.masker.instances() * self.outputs.len()
     }
 
+    fn instances(&self) -> usize {
+        self.masker.instances()
+    }
+
     /// A player varies if it does for some row.
     fn varying(&self) -> Vec<bool> {
         let mut varies = vec![false; self.players()];

@@ -204,6 +204,9 @@ impl TableMasker {
         let row = &self.instances[instance * self.features..][..self.features];
         let mut varies = vec![false; self.player_count];
         for background in self.background.chunks_exact(self.features) {
+            if varies.iter().all(|&varies| varies) {
+                break;
+            }
             for ((&x, &b), &player) in row.iter().zip(background).zip(self.players.iter()) {
                 if let Some(varies) = varies.get_mut(player as usize) {
                     let (x, b) = (f64::from(x), f64::from(b));

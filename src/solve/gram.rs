@@ -183,6 +183,11 @@ impl Gram {
         if self.weight_squared > 0.0 { self.weight * self.weight / self.weight_squared } else { 0.0 }
     }
 
+    /// `W`
+    pub(super) fn total_weight(&self) -> f64 {
+        self.weight
+    }
+
     /// Rows with a weight above zero.
     pub(super) fn weighted_rows(&self) -> usize {
         self.weighted_rows

@@ -24,6 +24,10 @@ pub enum Distance {
     Cosine,
     /// `sqrt(d - k)`, in `[0, sqrt(d)]`. Default of LIME on tables.
     Euclidean,
+    /// The sum of absolute differences: `d - k`.
+    Manhattan,
+    /// The largest absolute difference: 0 for the instance, 1 for every other coalition.
+    Chebyshev,
 }
 
 impl Distance {
@@ -42,6 +46,8 @@ impl Distance {
             Distance::Cosine if present == players => 0.0,
             Distance::Cosine => 1.0 - (present as f64 / players as f64).sqrt(),
             Distance::Euclidean => (players.saturating_sub(present) as f64).sqrt(),
+            Distance::Manhattan => players.saturating_sub(present) as f64,
+            Distance::Chebyshev => f64::from(u8::from(present < players)),
         }
     }
 
@@ -53,11 +59,14 @@ impl Distance {
     ///
     /// assert_eq!(Distance::Euclidean.between(&[0.0, 3.0], &[4.0, 0.0]), 5.0);
     /// assert_eq!(Distance::Cosine.between(&[0.0, 3.0], &[4.0, 0.0]), 1.0);
+    /// assert_eq!(Distance::Manhattan.between(&[0.0, 3.0], &[4.0, 0.0]), 7.0);
     /// ```
     pub fn between(self, a: &[f64], b: &[f64]) -> f64 {
         let sum = |term: fn(f64, f64) -> f64| a.iter().zip(b).map(|(&a, &b)| term(a, b)).sum::<f64>();
         match self {
             Distance::Euclidean => sum(|a, b| (a - b) * (a - b)).sqrt(),
+            Distance::Manhattan => sum(|a, b| (a - b).abs()),
+            Distance::Chebyshev => a.iter().zip(b).fold(0.0, |max, (a, b)| f64::max(max, (a - b).abs())),
             Distance::Cosine if a == b => 0.0,
             Distance::Cosine => {
                 let lengths = sum(|a, _| a * a).sqrt() * sum(|_, b| b * b).sqrt();

@@ -15,7 +15,7 @@
 use faer::Mat;
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
-use super::cubic::Cubic;
+use super::cubic::{Cubic, Pairs};
 use super::factor::Factor;
 use crate::Result;
 use crate::perturb::{Coalitions, PairSampler};
@@ -69,10 +69,16 @@ impl<'a> PairedRegression<'a> {
         Ok(Self { sampler, weights, inverse, determined: factor.rank(players) == players })
     }
 
-    /// Values and errors from the odd part of the responses, `[pairs, outputs]`, and `Δ`, `[outputs]`. With
-    /// `points` above 0, that many pairs first fit a third-order model, whose Shapley values are known; the regression corrects it by what it
+    /// Values and errors from the odd part of the responses, `[pairs, outputs]`, and `Δ`, `[outputs]`, of which each
+    /// `instance_outputs` are those of one instance. With `points` above 0, that many pairs first fit a third-order model, whose Shapley values are known; the regression corrects it by what it
     /// does not explain, out of sample.
-    pub fn fit(&self, odd: ArrayView2<f64>, delta: &[f64], points: usize) -> Result<PairedFit> {
+    pub fn fit(
+        &self,
+        odd: ArrayView2<f64>,
+        delta: &[f64],
+        instance_outputs: usize,
+        points: usize,
+    ) -> Result<PairedFit> {
         let pairs = self.sampler.coalitions();
         if points == 0 || self.sampler.complete() || pairs.players() < 3 || odd.nrows() < 2 {
             return Ok(self.linear(odd, delta));
@@ -88,7 +94,8 @@ impl<'a> PairedRegression<'a> {
                 rest -= &halves(pairs, rows).dot(&values);
             }
         }
-        let model = Cubic::fit(pairs, &self.weights, &self.sampled(), rest.view(), &left, points)?;
+        let known = Pairs { coalitions: pairs, weights: &self.weights, sampled: &self.sampled() };
+        let model = Cubic::fit(&known, rest.view(), &left, instance_outputs, points)?;
         let mut fit = self.linear(model.residuals.view(), &model.delta);
         fit.values += &model.values;
         fit.values += &values;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::gram::Gram;
+use super::lasso::lasso;
 use super::ridge::Ridge;
 use super::select::{Selection, select};
 use crate::Result;
@@ -22,13 +23,26 @@ pub struct SurrogateOptions {
     pub selection: Selection,
     /// Features at most. Default: 100,000, so all.
     pub num_features: usize,
-    /// The ridge's penalty on the chosen features. Default: 1.
+    /// The penalty on the chosen features. Default: 1.
     pub alpha: f64,
+    /// What is fitted on the chosen features. Default: a ridge regression.
+    pub regression: Regression,
+}
+
+/// What a surrogate is on its features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Regression {
+    /// [`Ridge`], as in `lime`.
+    #[default]
+    Ridge,
+    /// The lasso, whose coefficients may be 0: the minimum of `Σ w (y − b − βᵀx)² / 2 Σ w + α |β|₁`. `captum`'s Lime, with
+    /// a penalty of 0.01. It has no standard errors.
+    Lasso,
 }
 
 impl Default for SurrogateOptions {
     fn default() -> Self {
-        Self { selection: Selection::Auto, num_features: 100_000, alpha: 1.0 }
+        Self { selection: Selection::Auto, num_features: 100_000, alpha: 1.0, regression: Regression::Ridge }
     }
 }
 
@@ -62,6 +76,8 @@ pub struct Surrogate {
     pub coefficients: Vec<(usize, f64)>,
     /// The coefficients' standard errors, in the same order; `None` where the samples are too few.
     pub standard_errors: Option<Vec<f64>>,
+    /// How many independent pieces of information the standard errors rest on; infinite where it is not known to be few.
+    pub degrees_of_freedom: f64,
     /// Local fidelity: the weighted R², at most 1.
     pub score: f64,
     /// The surrogate at the instance: with all players present.
@@ -111,6 +127,12 @@ impl Surrogate {
         }
         let mut surrogates = Vec::with_capacity(outputs.len());
         for (features, places) in groups {
+            if options.regression == Regression::Lasso {
+                for place in places {
+                    surrogates.push((place, lasso(gram, &features, outputs[place], options.alpha)?));
+                }
+                continue;
+            }
             let members: Vec<usize> = places.iter().map(|&place| outputs[place]).collect();
             let fit = Ridge::fit(gram, &features, &members, options.alpha)?;
             for (k, place) in places.into_iter().enumerate() {
@@ -132,6 +154,7 @@ impl Surrogate {
             coefficients: order.iter().map(|&i| (features[i], beta[i])).collect(),
             standard_errors: (fit.standard_errors.as_ref())
                 .map(|errors| order.iter().map(|&i| errors[[i, k]]).collect()),
+            degrees_of_freedom: f64::INFINITY,
             score: fit.scores[k],
             local_prediction: fit.local_predictions[k],
         }

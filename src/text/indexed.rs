@@ -114,6 +114,55 @@ impl IndexedText {
                 start = end;
             }
         }
+        Self::of(text, &cut, occurrences)
+    }
+
+    /// Cuts a text by a function of the user's, which gives its tokens in order; what stands between them separates them.
+    /// `IndexedString(split_expression=callable)` of `lime`.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if there is no token, an empty one, or one that does not follow in the text.
+    ///
+    /// # Example
+    /// ```
+    /// use whybox::text::{IndexedText, Occurrences};
+    ///
+    /// let pairs = |text: &str| text.split(", ").map(str::to_owned).collect();
+    /// let text = IndexedText::split_by("very good, not bad", pairs, Occurrences::Together)?;
+    /// assert_eq!(text.tokens(), ["very good", "not bad"]);
+    /// assert_eq!(text.pieces(), ["very good", ", ", "not bad"]);
+    /// # Ok::<(), whybox::Error>(())
+    /// ```
+    pub fn split_by(
+        text: &str,
+        split: impl FnOnce(&str) -> Vec<String>,
+        occurrences: Occurrences,
+    ) -> Result<Self> {
+        let mut cut: Vec<(&str, bool)> = Vec::new();
+        let mut rest = text;
+        for token in split(text) {
+            let place = if token.is_empty() { None } else { rest.find(&token) };
+            let Some(place) = place else {
+                return Err(Error::parameter(
+                    format!("the token {token:?} does not follow in the text"),
+                    format!("at {:?}", rest.chars().take(20).collect::<String>()),
+                    "let the tokeniser give parts of the text, not empty, in their order",
+                ));
+            };
+            if place > 0 {
+                cut.push((&rest[..place], false));
+            }
+            cut.push((&rest[place..place + token.len()], true));
+            rest = &rest[place + token.len()..];
+        }
+        if !rest.is_empty() {
+            cut.push((rest, false));
+        }
+        Self::of(text, &cut, occurrences)
+    }
+
+    /// Pieces of a text, each a token or what separates tokens.
+    fn of(text: &str, cut: &[(&str, bool)], occurrences: Occurrences) -> Result<Self> {
         let mut known: HashMap<&str, usize> = HashMap::new();
         let mut tokens = Vec::new();
         let owners: Vec<Option<usize>> = cut

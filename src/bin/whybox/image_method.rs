@@ -210,6 +210,7 @@ impl MethodArgs {
             },
             labels,
             seed: self.seed,
+            ..Lime::default()
         }
     }
 
@@ -315,7 +316,7 @@ impl MethodArgs {
             option("stability", runs.to_string());
         }
         if self.distance != DistanceChoice::Cosine {
-            option("distance", "euclidean".into());
+            option("distance", lower(format!("{:?}", self.distance)));
         }
         if self.kernel_width != 0.25 {
             option("kernel-width", self.kernel_width.to_string());

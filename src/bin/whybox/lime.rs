@@ -221,6 +221,8 @@ impl From<SelectionChoice> for Selection {
 pub enum DistanceChoice {
     Cosine,
     Euclidean,
+    Manhattan,
+    Chebyshev,
 }
 
 impl From<DistanceChoice> for Distance {
@@ -228,6 +230,8 @@ impl From<DistanceChoice> for Distance {
         match choice {
             DistanceChoice::Cosine => Distance::Cosine,
             DistanceChoice::Euclidean => Distance::Euclidean,
+            DistanceChoice::Manhattan => Distance::Manhattan,
+            DistanceChoice::Chebyshev => Distance::Chebyshev,
         }
     }
 }

@@ -172,11 +172,15 @@ impl TableArgs {
             }
         };
         let mut explanations = Vec::new();
+        let mut done: Vec<usize> = Vec::new();
         many.explain_each(rows.view(), estimator.as_ref(), &mut tell, &mut |places, block| {
             let mut document = locked(growing);
-            for (explanation, &row) in block.iter().zip(&subject.rows[places]) {
+            for (explanation, &place) in block.iter().zip(places) {
                 self.account(&mut document, explanation);
-                document.instances.push(instance(explanation, row));
+                // In the order that was asked for, whatever that of the blocks.
+                let at = done.partition_point(|&before| before < place);
+                done.insert(at, place);
+                document.instances.insert(at, instance(explanation, subject.rows[place]));
             }
             explanations.extend(block);
             Ok(())

@@ -301,7 +301,7 @@ impl TextArgs {
             words.push(format!("--mask {}", quoted(mask.as_ref())));
         }
         if self.distance != DistanceChoice::Cosine {
-            words.push("--distance euclidean".into());
+            words.push(format!("--distance {}", lower(format!("{:?}", self.distance))));
         }
         if self.method != Method::Lime {
             words.push(format!("--method {}", lower(format!("{:?}", self.method))));

@@ -184,7 +184,7 @@ impl Estimator for KernelShap {
             } else {
                 let regression = PairedRegression::new(&sampler)?;
                 let points = if self.terms == Terms::Triples { cubic_points(session.work()) } else { 0 };
-                let fit = regression.fit(responses.odd.view(), &delta, points)?;
+                let fit = regression.fit(responses.odd.view(), &delta, session.instance_outputs(), points)?;
                 let error = worst(&fit.values, fit.errors.as_ref());
                 forecast(self.budget.forecast(session.evaluations, error));
                 if spent || self.budget.spent(session.evaluations, error, session.elapsed()) {

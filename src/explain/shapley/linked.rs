@@ -76,6 +76,10 @@ impl Game for Linked<'_> {
         self.game.varying()
     }
 
+    fn instances(&self) -> usize {
+        self.game.instances()
+    }
+
     fn work(&self) -> f64 {
         self.game.work()
     }

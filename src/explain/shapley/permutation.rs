@@ -18,7 +18,8 @@ const FIRST_ORDERS: usize = 16;
 /// Permutation SHAP: each random order is walked forwards and backwards (antithetic), as in `shap`.
 ///
 /// An order costs 2 (n - 1) evaluations, and is exact alone for a game without interactions of three or more
-/// players. Standard errors come from the spread over orders. Source of the pairing: Mitchell, Cooper, Frank and Holmes,
+/// players. Standard errors come from the spread over orders, and from what one order more would change that is anywhere within
+/// the farthest seen: few orders say little about a player that matters in few of them. Source of the pairing: Mitchell, Cooper, Frank and Holmes,
 /// *Sampling permutations for Shapley value estimation*, JMLR 2022.
 ///
 /// # Example
@@ -110,6 +111,8 @@ impl Walks<'_> {
         let per_block = (session.block() / each).max(1);
         let mut mean = Array2::<f64>::zeros((players, outputs));
         let mut square = Array2::<f64>::zeros((players, outputs));
+        let mut low = Array2::from_elem((players, outputs), f64::INFINITY);
+        let mut high = Array2::from_elem((players, outputs), f64::NEG_INFINITY);
         let mut done = 0;
         let mut round = if self.budget.in_rounds() { FIRST_ORDERS.min(most) } else { most };
         loop {
@@ -121,6 +124,8 @@ impl Walks<'_> {
                 for (number, order) in orders.iter().enumerate() {
                     let rows = values.slice(s![number * each..(number + 1) * each, ..]);
                     let walk = self.contributions(order, rows.view(), &session);
+                    low.zip_mut_with(&walk, |low, &value| *low = low.min(value));
+                    high.zip_mut_with(&walk, |high, &value| *high = high.max(value));
                     // Welford's update keeps small variances of large values.
                     done += 1;
                     let step = &walk - &mean;
@@ -130,7 +135,16 @@ impl Walks<'_> {
             }
             let errors = (done > 1).then(|| {
                 let scale = 1.0 / (done as f64 * (done - 1) as f64);
-                square.mapv(|sum| (sum.max(0.0) * scale).sqrt())
+                let unseen: Vec<f64> = (0..outputs)
+                    .map(|k| {
+                        let ends = low.column(k).into_iter().zip(high.column(k)).zip(mean.column(k));
+                        let farthest = ends.map(|((low, high), mean)| (high - mean).max(mean - low));
+                        (farthest.fold(0.0, f64::max) / done as f64).powi(2) / 3.0
+                    })
+                    .collect();
+                Array2::from_shape_fn((players, outputs), |(player, k)| {
+                    (square[[player, k]].max(0.0) * scale + unseen[k]).sqrt()
+                })
             });
             // Both directions of one order are all that two players have.
             let exact = self.antithetic && players == 2;

@@ -111,6 +111,20 @@ impl<'a, 'p> Session<'a, 'p> {
         self.labels.len()
     }
 
+    /// How many outputs in turn are those of one instance.
+    pub fn instance_outputs(&self) -> usize {
+        let instances = self.game.instances().max(1);
+        // A choice among the outputs of several instances leaves no order: each stands for itself.
+        let all = self.labels.iter().enumerate().all(|(place, &label)| place == label);
+        match self.outputs() {
+            outputs if instances == 1 => outputs.max(1),
+            outputs if all && outputs == self.game.outputs() && outputs % instances == 0 => {
+                (outputs / instances).max(1)
+            }
+            _ => 1,
+        }
+    }
+
     /// `v(N) - v(∅)`, `[outputs]`.
     pub fn delta(&self) -> Vec<f64> {
         self.full.iter().zip(&self.empty).map(|(full, empty)| full - empty).collect()
@@ -235,6 +249,10 @@ impl Game for EveryPlayer<'_> {
 
     fn outputs(&self) -> usize {
         self.0.outputs()
+    }
+
+    fn instances(&self) -> usize {
+        self.0.instances()
     }
 
     fn work(&self) -> f64 {
