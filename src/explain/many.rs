@@ -35,6 +35,9 @@ pub struct ManyProgress {
     pub expected: usize,
 }
 
+/// What takes a block of explanations: the numbers of its rows, and one explanation for each.
+pub type EachBlock<'a> = dyn FnMut(&[usize], Vec<Explanation>) -> Result<()> + 'a;
+
 /// Explains rows of a table by a Shapley estimator: the rows of a block share masks, factorisation, and what the background
 /// adds to the network's first layer ([`TableGame`]).
 ///
@@ -112,7 +115,7 @@ impl ExplainMany<'_> {
         instances: ArrayView2<'_, f32>,
         estimator: &dyn Estimator,
         progress: &mut dyn FnMut(ManyProgress),
-        each: &mut dyn FnMut(&[usize], Vec<Explanation>) -> Result<()>,
+        each: &mut EachBlock<'_>,
     ) -> Result<()> {
         let rows = instances.nrows();
         let cap = estimator.most_evaluations(self.masker.players()).max(1);

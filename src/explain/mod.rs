@@ -24,7 +24,7 @@ pub use image_game::ImageGame;
 pub use lime::{Labels, Lime};
 pub use lime_tabular::{LimeTabular, RowFunction};
 pub use lime_text::{TextFunction, TextGame};
-pub use many::{ExplainMany, ManyProgress};
+pub use many::{EachBlock, ExplainMany, ManyProgress};
 pub use pick::submodular_pick;
 pub use shapley::{
     Budget, CoalitionValues, Estimator, ExactShapley, Forecast, Hierarchy, InteractionIndex, Interactions,
