@@ -5,6 +5,9 @@
 //! `../shared/data/onnx_node`.
 
 #[allow(dead_code, reason = "shared with other test files")]
+#[path = "common/compare.rs"]
+mod compare;
+#[allow(dead_code, reason = "shared with other test files")]
 #[path = "common/gpu.rs"]
 mod gpu;
 
@@ -12,6 +15,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use compare::within;
 use gpu::gpu;
 use rten_onnx::onnx::{DataType, ModelProto, TensorProto};
 use rten_onnx::protobuf::{DecodeMessage, ValueReader};
@@ -110,14 +114,7 @@ fn answer(device: &Device, model: &Model, input: &Numbers) -> whybox::Result<Vec
 
 /// The rule that comes with the vectors.
 fn compare(expected: &[f32], found: &[f32]) -> Result<(), String> {
-    if expected.len() != found.len() {
-        return Err(format!("{} numbers instead of {}", found.len(), expected.len()));
-    }
-    let apart = |(e, f): (&f32, &f32)| !((e - f).abs() <= 1e-7 + 1e-3 * e.abs() || e == f);
-    match expected.iter().zip(found).position(apart) {
-        None => Ok(()),
-        Some(at) => Err(format!("element {at}: {} instead of {}", found[at], expected[at])),
-    }
+    within(expected, found, |expected| 1e-7 + 1e-3 * expected.abs()).map(|_| ())
 }
 
 /// A refusal has to say which node of which operator is meant.

@@ -5,6 +5,9 @@
 //! adapter would need hours.
 
 #[allow(dead_code, reason = "shared with other test files")]
+#[path = "common/compare.rs"]
+mod compare;
+#[allow(dead_code, reason = "shared with other test files")]
 #[path = "common/families.rs"]
 mod families;
 #[allow(dead_code, reason = "shared with other test files")]

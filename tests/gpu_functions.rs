@@ -1,6 +1,9 @@
 //! Scalar functions and normalisations of the GPU engine against plain loops.
 
 #[allow(dead_code, reason = "shared with other test files")]
+#[path = "common/compare.rs"]
+mod compare;
+#[allow(dead_code, reason = "shared with other test files")]
 #[path = "common/functions.rs"]
 mod functions;
 #[allow(dead_code, reason = "shared with other test files")]

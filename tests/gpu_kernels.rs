@@ -1,6 +1,9 @@
 //! Every kernel of the GPU engine against plain loops, over awkward sizes, aligned and not.
 
 #[allow(dead_code, reason = "shared with other test files")]
+#[path = "common/compare.rs"]
+mod compare;
+#[allow(dead_code, reason = "shared with other test files")]
 #[path = "common/gpu.rs"]
 mod gpu;
 #[allow(dead_code, reason = "shared with other test files")]

@@ -1,6 +1,9 @@
 //! Runs on the GPU: chunks, the two forms of the first layer, draws, and what goes wrong.
 
 #[allow(dead_code, reason = "shared with other test files")]
+#[path = "common/compare.rs"]
+mod compare;
+#[allow(dead_code, reason = "shared with other test files")]
 #[path = "common/gpu.rs"]
 mod gpu;
 #[allow(dead_code, reason = "shared with other test files")]
@@ -315,6 +318,26 @@ fn a_device_lost_in_mid_run_is_an_error() {
     });
     assert!(matches!(error, Err(Error::Device(_))), "{error:?}");
     assert!(chunks < 5, "{chunks} chunks after the loss");
+}
+
+/// Networks share pipelines: one is compiled for each permutation, the first time.
+#[test]
+fn pipelines_are_compiled_once() {
+    if engine().is_none() {
+        return;
+    }
+    // A device of its own: other tests' pipelines do not count.
+    let gpu = Arc::new(Gpu::any().expect("opened a moment ago"));
+    let plan = network(3);
+    let compiled = |seed: u64| {
+        let data = Draws::new(seed).floats(2 * plan.input_layout.len());
+        respond(&gpu, &plan, &data, Overrides::default()).expect("it runs");
+        gpu.compiled()
+    };
+    let first = compiled(1);
+    // One a step at most, and one that writes the rows.
+    assert!(first > 0 && first <= plan.steps.len() + 1, "{first} for {} steps", plan.steps.len());
+    assert_eq!(compiled(2), first, "the network loaded again");
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Products of two activations, constants and picked entries on both engines against plain loops, over awkward sizes.
 
 #[allow(dead_code, reason = "shared with other test files")]
+#[path = "common/compare.rs"]
+mod compare;
+#[allow(dead_code, reason = "shared with other test files")]
 #[path = "common/cpu.rs"]
 mod cpu;
 #[allow(dead_code, reason = "shared with other test files")]

@@ -1,6 +1,9 @@
 //! Small ONNX networks against what ONNX Runtime answered to them: `tests/fixtures/onnx/record.py` makes both.
 
 #[allow(dead_code, reason = "shared with other test files")]
+#[path = "common/compare.rs"]
+mod compare;
+#[allow(dead_code, reason = "shared with other test files")]
 #[path = "common/gpu.rs"]
 mod gpu;
 #[path = "common/networks.rs"]
@@ -8,12 +11,18 @@ mod networks;
 #[path = "common/reference.rs"]
 mod reference;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use compare::{relative, wrong_answers_fail};
 use gpu::gpu;
-use networks::each_network;
+use networks::{NETWORK, compare, each_network};
 use reference::run_reference;
+use rten_onnx::onnx::{
+    AttributeProto, DataType, ModelProto, NodeProto, TypeProto, TypeProtoTensor, ValueInfoProto,
+};
 use whybox::device::RunOptions;
+use whybox::model::onnx::OPSETS;
 use whybox::model::{Model, OnnxOptions};
 use whybox::perturb::Rows;
 use whybox::{Device, Error, Network};
@@ -23,9 +32,6 @@ const NETWORKS: usize = 394;
 
 /// Samples that ONNX Runtime answered to.
 const ROWS: usize = 5;
-
-/// How far a network's numbers may be from ONNX Runtime's, in units of the largest.
-const NETWORK: f32 = 1e-4;
 
 /// One network and its answers.
 struct Case {
@@ -70,26 +76,6 @@ fn each(check: impl Fn(&Case) -> Result<(), String>) {
     each_network(&folder(), NETWORKS, |path| {
         Case::load(path).and_then(|case| check(&case).map_err(|e| format!("{}: {e}", case.name)))
     });
-}
-
-/// Says where two answers are furthest apart, if that is too far.
-fn compare(expected: &[f32], found: &[f32]) -> Result<(), String> {
-    if expected.len() != found.len() {
-        return Err(format!("{} numbers instead of {}", found.len(), expected.len()));
-    }
-    let largest = expected.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
-    // A NaN counts as infinitely far.
-    let distance = |at: usize| match (expected[at] - found[at]).abs() {
-        nan if nan.is_nan() => f32::INFINITY,
-        distance => distance,
-    };
-    let worst = (0..expected.len())
-        .max_by(|&a, &b| distance(a).total_cmp(&distance(b)))
-        .ok_or("nothing to compare")?;
-    if distance(worst) <= NETWORK * largest {
-        return Ok(());
-    }
-    Err(format!("element {worst}: {} instead of {} (largest {largest})", found[worst], expected[worst]))
 }
 
 /// The responses to `rows`, and the samples in a chunk.
@@ -153,25 +139,12 @@ fn gpu_agrees_with_onnx_runtime() {
     each(|case| check_on(&device, case));
 }
 
-/// The comparison can fail: answers a thousandth off, two samples swapped, one number short.
+/// The comparison can fail.
 #[test]
 fn wrong_answers_are_found_out() {
     each(|case| {
         let outputs = case.model.output_len();
-        let off: Vec<f32> = case.expected.iter().map(|x| x * 1.001).collect();
-        let mut swapped = case.expected.clone();
-        swapped.rotate_left(outputs);
-        let mut not_a_number = case.expected.clone();
-        not_a_number[0] = f32::NAN;
-        let short = &case.expected[1..];
-        for (what, wrong) in
-            [("off", &off[..]), ("swapped", &swapped), ("NaN", &not_a_number), ("short", short)]
-        {
-            if compare(&case.expected, wrong).is_ok() {
-                return Err(format!("answers that are {what} pass"));
-            }
-        }
-        Ok(())
+        wrong_answers_fail(&case.expected, outputs, |wrong| relative(&case.expected, wrong, NETWORK))
     });
 }
 
@@ -182,13 +155,120 @@ fn external_weights_stay_in_their_folder() {
     assert!(error.to_string().contains("external_data.onnx.data"), "{error}");
 }
 
+/// A fixture's document.
+fn document(name: &str) -> ModelProto {
+    let bytes = std::fs::read(folder().join(name).with_extension("onnx")).expect("the fixture is there");
+    ModelProto::parse_buf(&bytes).expect("a document")
+}
+
+/// Writes a document as `name` beside nothing else.
+fn written(document: &ModelProto, name: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join(name).with_extension("onnx");
+    std::fs::write(&path, document.write_buf().expect("it can be written")).expect("a file");
+    (folder, path)
+}
+
+/// What a model answers to a fixture's samples, which has to be what was recorded for it.
+fn answers_as(model: Model, fixture: &str) {
+    let recorded = Case::load(&folder().join(fixture).with_extension("onnx")).expect("a fixture");
+    let network = Device::cpu().load(&model).expect("it runs");
+    let (found, _) = respond(&network, &recorded.input, None).expect("it answers");
+    compare(&recorded.expected, &found).expect("the same answers");
+}
+
+/// Convolution and Gemm mean the same in all of them.
+#[test]
+fn opsets_7_to_25_are_read() {
+    for fixture in ["conv_plain", "gemm_plain"] {
+        let mut document = document(fixture);
+        for opset in 6..=26 {
+            document.opset_import[0].version = Some(opset);
+            let (_folder, path) = written(&document, fixture);
+            match Model::from_onnx(path) {
+                Ok(model) if OPSETS.contains(&opset) => answers_as(model, fixture),
+                Err(Error::Unsupported(detail)) if !OPSETS.contains(&opset) => {
+                    assert!(detail.what.contains(&format!("opset {opset} ")), "{detail:?}");
+                }
+                other => panic!("opset {opset}: {other:?}"),
+            }
+        }
+    }
+    assert_eq!(OPSETS, 7..=25);
+}
+
+/// A network of two inputs, the second of which is bound to what was a constant.
 #[test]
 fn several_inputs_are_bound_by_name() {
-    let path = folder().join("gemm_plain.onnx");
+    let fixture = "const_add_square";
+    let mut document = document(fixture);
+    let graph = document.graph.as_mut().expect("a graph");
+    let at = graph.initializer.iter().position(|tensor| tensor.name.as_deref() == Some("c2")).expect("c2");
+    let constant = graph.initializer.remove(at);
+    graph.input.push(ValueInfoProto { name: constant.name.clone(), ..graph.input[0].clone() });
+    let (_folder, path) = written(&document, fixture);
+    let error = Model::from_onnx(&path).expect_err("nothing says what c2 is");
+    assert!(error.to_string().contains("2 inputs: x, c2"), "{error}");
+
+    let bytes = constant.raw_data.as_ref().expect("numbers").borrow().clone();
+    let data = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    let bind = HashMap::from([("c2".to_owned(), (vec![4, 1], data))]);
+    let options = OnnxOptions { bind, ..OnnxOptions::default() };
+    answers_as(Model::from_onnx_with(&path, &options).expect("it is bound"), fixture);
+    // The numbers have to fill the shape.
+    let bind = HashMap::from([("c2".to_owned(), (vec![4, 1], vec![0.0; 3]))]);
+    let short = OnnxOptions { bind, ..OnnxOptions::default() };
+    let error = Model::from_onnx_with(&path, &short).expect_err("a number is missing");
+    assert!(matches!(error, Error::Parameter(_)) && error.to_string().contains("c2"), "{error}");
+
+    let bind = HashMap::from([("c3".to_owned(), (vec![], vec![1.0]))]);
+    let unknown = OnnxOptions { bind, ..OnnxOptions::default() };
+    let error = Model::from_onnx_with(&path, &unknown).expect_err("there is no such input");
+    assert!(matches!(error, Error::Parameter(_)) && error.to_string().contains("\"c3\""), "{error}");
+
     let options = OnnxOptions { input: Some("y".into()), ..OnnxOptions::default() };
     let error = Model::from_onnx_with(path, &options).expect_err("there is no such input");
     assert!(matches!(error, Error::Parameter(_)), "{error}");
     assert!(error.to_string().contains("\"y\""), "{error}");
+}
+
+/// Of a network that has nothing but the number of the best class, that is an output only by its name.
+#[test]
+fn labels_are_outputs_by_name_alone() {
+    let mut document = document("gemm_plain");
+    let graph = document.graph.as_mut().expect("a graph");
+    let scores = graph.output[0].name.clone().expect("a name");
+    graph.node.push(NodeProto {
+        op_type: Some("ArgMax".into()),
+        input: vec![scores],
+        output: vec!["label".into()],
+        attribute: vec![AttributeProto {
+            name: Some("axis".into()),
+            i: Some(1),
+            ..AttributeProto::default()
+        }],
+        ..NodeProto::default()
+    });
+    let label = TypeProtoTensor { elem_type: Some(DataType::INT64), ..TypeProtoTensor::default() };
+    let r#type = Some(TypeProto { tensor_type: Some(label), ..TypeProto::default() });
+    graph.output = vec![ValueInfoProto { name: Some("label".into()), r#type }];
+    let (_folder, path) = written(&document, "label");
+    let error = Model::from_onnx(&path).expect_err("there is no score");
+    assert!(matches!(error, Error::Unsupported(_)), "{error}");
+    assert!(error.to_string().contains("\"label\" (ArgMax, opset 7)"), "{error}");
+
+    let options = OnnxOptions { output: Some("label".into()), ..OnnxOptions::default() };
+    let model = Model::from_onnx_with(path, &options).expect("it is named");
+    let recorded = Case::load(&folder().join("gemm_plain.onnx")).expect("a fixture");
+    let best =
+        |scores: &[f32]| (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b])).expect("scores");
+    let expected: Vec<f32> =
+        recorded.expected.chunks(recorded.model.output_len()).map(|scores| best(scores) as f32).collect();
+    assert!(expected.iter().any(|&label| label != expected[0]), "{expected:?}");
+    for device in std::iter::once(Device::cpu()).chain(gpu()) {
+        let network = device.load(&model).expect("it runs");
+        assert_eq!(respond(&network, &recorded.input, None).expect("it answers").0, expected);
+    }
 }
 
 /// A classifier's label is no number: whoever asks for it is told which node makes it.

@@ -3,10 +3,15 @@
 //! `NAME.npz` holds `inputs` and `outputs`; `NAME.ts.onnx`, `NAME.dynamo.onnx`, `NAME.skl.onnx` and `NAME.skl_zipmap.onnx` are
 //! exports of the same model. Tree ensembles and support vector machines have to be refused by the operator's name.
 
+#[allow(dead_code, reason = "shared with other test files")]
+#[path = "common/compare.rs"]
+mod compare;
+
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use compare::relative;
 use npyz::NpyFile;
 
 /// How far numbers may be from the recorded ones, in units of the largest: these were computed by PyTorch and
@@ -113,21 +118,9 @@ fn predict(model: &Path, archive: &Path, work: &Path) -> Result<(), String> {
     let found: Vec<f32> =
         NpyFile::new(found).and_then(NpyFile::into_vec).map_err(|error| error.to_string())?;
     let expected = &outputs[..outputs.len() / rows * taken];
-    let largest = expected.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
-    if found.len() != expected.len() {
-        return Err(format!("{} numbers instead of {}", found.len(), expected.len()));
-    }
-    let apart = expected
-        .iter()
-        .zip(&found)
-        .map(|(e, f)| (e - f).abs())
-        .fold(0.0, |a, b| if b.is_nan() { b } else { b.max(a) });
-    println!("{}: {:.1e}", model.file_name().unwrap_or_default().display(), apart / largest);
-    if apart <= TOLERANCE * largest {
-        Ok(())
-    } else {
-        Err(format!("{apart} from the recorded, of {largest}"))
-    }
+    let apart = relative(expected, &found, TOLERANCE)?;
+    println!("{}: {apart:.1e}", model.file_name().unwrap_or_default().display());
+    Ok(())
 }
 
 #[test]

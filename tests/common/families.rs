@@ -8,6 +8,8 @@ use whybox::model::{Model, Op};
 use whybox::perturb::Rows;
 use whybox::{Device, Network, Result};
 
+use crate::compare::{largest, relative};
+
 /// Samples that ONNX Runtime answered to.
 pub const ROWS: usize = 8;
 
@@ -116,31 +118,12 @@ pub fn respond(network: &Network, data: &[f32]) -> Result<Vec<f32>> {
 
 /// Compares two answers `[rows, outputs]`; the distance in units of the largest number, or what is wrong.
 pub fn compare(expected: &[f32], found: &[f32], outputs: usize, tolerance: f32) -> Result<f32, String> {
-    if expected.len() != found.len() {
-        return Err(format!("{} numbers instead of {}", found.len(), expected.len()));
-    }
-    let largest = expected.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
-    let mut worst = (0.0_f32, 0);
-    for (at, (e, f)) in expected.iter().zip(found).enumerate() {
-        // A NaN counts as infinitely far.
-        let distance = if f.is_nan() { f32::INFINITY } else { (e - f).abs() };
-        if distance > worst.0 {
-            worst = (distance, at);
-        }
-    }
-    let (distance, at) = worst;
-    if distance > tolerance * largest {
-        return Err(format!(
-            "element {at}: {} instead of {}, {:.1e} of the largest",
-            found[at],
-            expected[at],
-            distance / largest
-        ));
-    }
+    let distance = relative(expected, found, tolerance)?;
+    let gap = 2.0 * f64::from(tolerance) * largest(expected);
     for (row, (e, f)) in expected.chunks_exact(outputs).zip(found.chunks_exact(outputs)).enumerate() {
-        same_order(e, f, 2.0 * tolerance * largest).map_err(|what| format!("row {row}: {what}"))?;
+        same_order(e, f, gap as f32).map_err(|what| format!("row {row}: {what}"))?;
     }
-    Ok(distance / largest)
+    Ok(distance)
 }
 
 /// The five largest are the same in the same order, except for those that lie within `gap` of each other.

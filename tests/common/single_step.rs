@@ -9,6 +9,7 @@ use whybox::model::Activation;
 use whybox::perturb::{Data, Expander, Program};
 use whybox::plan::{InputLayout, Kernel, Locality, Map, Plan, Step, View, Weight, WeightId};
 
+use crate::compare::{largest, within};
 use crate::plans::Draws;
 use crate::reference::run_reference;
 
@@ -25,23 +26,13 @@ pub enum Tolerance {
 
 /// Says where two results first differ by more than the tolerance.
 pub fn compare(expected: &[f32], found: &[f32], tolerance: Tolerance) -> Result<(), String> {
-    if expected.len() != found.len() {
-        return Err(format!("{} numbers instead of {}", found.len(), expected.len()));
-    }
-    let largest = expected.iter().fold(4.0_f32, |largest, x| largest.max(x.abs()));
-    for (at, (&expected, &found)) in expected.iter().zip(found).enumerate() {
-        let allowed = match tolerance {
-            Tolerance::Exact => 0.0,
-            Tolerance::Sum { terms } => 8.0 * f32::EPSILON * (terms as f32).sqrt() * largest,
-            Tolerance::Elementwise => 2e-6 + 2e-4 * expected.abs(),
-        };
-        // Written so that a NaN fails.
-        if (expected - found).abs() <= allowed || expected == found {
-            continue;
-        }
-        return Err(format!("element {at}: {found} instead of {expected} (± {allowed:e})"));
-    }
-    Ok(())
+    let largest = largest(expected).max(4.0);
+    let allowed = |expected: f64| match tolerance {
+        Tolerance::Exact => 0.0,
+        Tolerance::Sum { terms } => 8.0 * f64::from(f32::EPSILON) * (terms as f64).sqrt() * largest,
+        Tolerance::Elementwise => 2e-6 + 2e-4 * expected.abs(),
+    };
+    within(expected, found, allowed).map(|_| ())
 }
 
 /// Rows as they are, and what a masked first layer may read.

@@ -172,6 +172,12 @@ impl Gpu {
         self.device.destroy();
     }
 
+    /// Number of pipelines that were compiled: one for each permutation, whatever the number of networks that use it.
+    #[doc(hidden)]
+    pub fn compiled(&self) -> usize {
+        self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// The pipeline of a permutation, compiled when it is first asked for.
     async fn pipeline(&self, permutation: Permutation) -> Result<Arc<Pipeline>, Failure> {
         let known = || self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);

@@ -73,12 +73,9 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The finished graph with the value called `output` as its output, which `maker` makes.
-    pub(super) fn finish(mut self, output: &str, maker: Option<&NodeProto>) -> Result<Graph> {
-        let place = match maker {
-            Some(node) => format!("output {output:?} of node {}", super::ops::title(node, self.opset)),
-            None => format!("output {output:?}"),
-        };
+    /// The finished graph with the value called `output` as its output; `place` names it in errors, and `made` says whether some
+    /// node makes it.
+    pub(super) fn finish(mut self, output: &str, place: String, made: bool) -> Result<Graph> {
         match self.slots.get(output) {
             Some(Slot::Value { id, .. }) if !self.numbers.contains_key(id) => {
                 // Answers come sample by sample.
@@ -98,7 +95,7 @@ impl<'a> Context<'a> {
                 place,
                 "choose another output, or export the network again",
             )),
-            None if maker.is_some() => Err(Error::unsupported(
+            None if made => Err(Error::unsupported(
                 "this output of the node is not computed",
                 place,
                 "choose another output",

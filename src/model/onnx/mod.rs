@@ -49,7 +49,8 @@ pub struct OnnxOptions {
     /// Constants for further inputs, by name: shape and row-major data.
     pub bind: HashMap<String, (Vec<usize>, Vec<f32>)>,
     /// Name of the output to take; if `None`, the first that holds floating-point numbers (a classifier's labels
-    /// come before its scores), or a ZipMap's.
+    /// come before its scores), or a ZipMap's. Whole numbers and truth values are an output only if it is named: the number of a
+    /// class is no score.
     pub output: Option<String>,
     /// Lengths for symbolic axes other than the batch, by the symbol's name.
     pub dims: HashMap<String, usize>,
@@ -165,6 +166,14 @@ impl Import<'_> {
             slots.insert(name, Slot::Lazy(tensor));
         }
         for (name, (shape, data)) in &self.options.bind {
+            if !self.graph.input.iter().any(|info| info.name.as_ref() == Some(name)) {
+                let inputs: Vec<_> = self.graph.input.iter().filter_map(|info| info.name.clone()).collect();
+                return Err(Error::parameter(
+                    format!("the network has no input {name:?} to bind"),
+                    "bind",
+                    format!("it has: {}", inputs.join(", ")),
+                ));
+            }
             let constant =
                 Constant::bound(shape, data, self.element_type(name)).map_err(|e| located(e, name))?;
             slots.insert(name.clone(), Slot::Constant(constant));
@@ -188,8 +197,8 @@ impl Import<'_> {
         for node in order {
             ops::import(&mut context, node)?;
         }
-        let maker = self.graph.node.iter().find(|node| node.output.contains(&output_name));
-        context.finish(&output_name, maker)
+        let made = self.graph.node.iter().any(|node| node.output.contains(&output_name));
+        context.finish(&output_name, self.output_place(&output_name), made)
     }
 
     /// Element type of an input of the graph, where it is stated.
@@ -221,6 +230,14 @@ impl Import<'_> {
         let reader =
             reader.map_or_else(String::new, |node| format!(" of node {}", ops::title(node, self.opset)));
         format!("input {name:?}{reader}")
+    }
+
+    /// An output as errors name it: with the node that makes it.
+    fn output_place(&self, name: &str) -> String {
+        let maker = self.graph.node.iter().find(|node| node.output.iter().any(|output| output == name));
+        let maker =
+            maker.map_or_else(String::new, |node| format!(" of node {}", ops::title(node, self.opset)));
+        format!("output {name:?}{maker}")
     }
 
     /// The one input that neither an initializer nor a binding feeds.
@@ -274,6 +291,13 @@ impl Import<'_> {
             match size {
                 Some(size) => sizes.push(size),
                 None if axis == 0 && !self.options.static_shapes => sizes.push(1),
+                None if dim.dim_value == Some(0) => {
+                    return Err(Error::unsupported(
+                        format!("axis {axis} of the input is empty"),
+                        at,
+                        "export the network with an input that has elements",
+                    ));
+                }
                 None => {
                     return Err(Error::unsupported(
                         format!("axis {axis} has no fixed length ({symbol:?})"),
@@ -312,8 +336,13 @@ impl Import<'_> {
             None => {
                 let all = self.graph.output.iter();
                 let number = all.filter(|info| !holds_labels(info)).find_map(|info| info.name.clone());
-                number.or_else(|| names.into_iter().next()).ok_or_else(|| {
-                    Error::model("the network has no output", "graph", "export the network again")
+                number.ok_or_else(|| match names.first() {
+                    None => Error::model("the network has no output", "graph", "export the network again"),
+                    Some(label) => Error::unsupported(
+                        "the network's outputs are labels, no scores",
+                        self.output_place(label),
+                        "export the network with its scores as an output, or name the output (OnnxOptions::output)",
+                    ),
                 })
             }
         }

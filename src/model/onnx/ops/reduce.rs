@@ -1,10 +1,10 @@
-//! Reductions: means, sums, extrema, products, and those that apply a function before or after.
+//! Reductions: means, sums, extrema and their places, products, and those that apply a function before or after.
 
 use super::NodeContext;
 use crate::Result;
 use crate::model::onnx::constant::{BATCH, Constant};
 use crate::model::onnx::context::Slot;
-use crate::model::{Activation, BinaryKind, Op, ReduceKind};
+use crate::model::{Activation, BinaryKind, Op, ReduceKind, Tensor};
 
 pub(super) fn import(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     let square = Activation::Pow { exponent: 2.0 };
@@ -44,13 +44,7 @@ pub(super) fn import(cx: &mut NodeContext<'_, '_>) -> Result<()> {
     axes.sort_unstable();
     axes.dedup();
     let keep = cx.int("keepdims", 1) != 0;
-    let reduced = |keep: bool| -> Vec<usize> {
-        let lengths = shape.iter().enumerate().filter_map(|(axis, &size)| match axes.contains(&axis) {
-            true => keep.then_some(1),
-            false => Some(size),
-        });
-        lengths.collect()
-    };
+    let reduced = |keep: bool| without(&shape, &axes, keep);
     let output = reduced(keep);
     let mut operand = id;
     let mut largest = None;
@@ -73,6 +67,46 @@ pub(super) fn import(cx: &mut NodeContext<'_, '_>) -> Result<()> {
         result = cx.push(Op::Binary(BinaryKind::Add), vec![result, largest], output)?;
     }
     cx.set_placed(result, batched);
+    Ok(())
+}
+
+/// A shape without `axes`, or with length 1 there.
+fn without(shape: &[usize], axes: &[usize], keep: bool) -> Vec<usize> {
+    let lengths = shape.iter().enumerate().filter_map(|(axis, &size)| match axes.contains(&axis) {
+        true => keep.then_some(1),
+        false => Some(size),
+    });
+    lengths.collect()
+}
+
+/// The place of the largest or smallest element along an axis, the first or the last where several are equal: the least
+/// or greatest of the places whose element equals the extremum.
+pub(super) fn place_of_extremum(cx: &mut NodeContext<'_, '_>) -> Result<()> {
+    let (id, batched) = cx.value(0)?;
+    let shape = cx.shape(id);
+    let axis = cx.axis(cx.int("axis", 0), id, batched)?;
+    let length = cx.charge(&[shape[axis]])?;
+    if length > 1 << f32::MANTISSA_DIGITS {
+        return Err(cx.unsupported(format!("floats do not tell {length} places apart")));
+    }
+    let kept = without(&shape, &[axis], true);
+    let output = without(&shape, &[axis], cx.int("keepdims", 1) != 0);
+    let kind = if cx.op == "ArgMin" { ReduceKind::Min } else { ReduceKind::Max };
+    let extremum = cx.push(Op::Reduce { kind, axes: vec![axis] }, vec![id], kept)?;
+    let equal = cx.push(Op::Binary(BinaryKind::Equal), vec![id, extremum], shape.clone())?;
+    // A gate leaves 0 elsewhere, so the places are counted from it: to -1 where the least is wanted, else from 1.
+    let last = cx.int("select_last_index", 0) != 0;
+    let (kind, first) = if last { (ReduceKind::Max, 1.0) } else { (ReduceKind::Min, -(length as f32)) };
+    let mut lengths = vec![1; shape.len()];
+    lengths[axis] = length;
+    let places: Vec<f32> = (0..length).map(|place| place as f32 + first).collect();
+    let with = |kind, constant| Op::BinaryConst { kind, constant, constant_first: false };
+    let places = cx.push(with(BinaryKind::Gate, Tensor::new(&lengths, places)), vec![equal], shape)?;
+    let place = cx.push(Op::Reduce { kind, axes: vec![axis] }, vec![places], output.clone())?;
+    let from_zero = Tensor::new(&[], [first].as_slice());
+    let place = cx.push(with(BinaryKind::Sub, from_zero), vec![place], output)?;
+    cx.context.integers.insert(place);
+    cx.set_placed(place, batched);
     Ok(())
 }
 
