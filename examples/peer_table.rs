@@ -36,6 +36,13 @@ const COALITIONS: usize = 2048;
 const BACKGROUND: usize = 100;
 
 fn main() -> Result<()> {
+    // Within the threads' pool: from outside, every parallel stretch of a millisecond would first wake it and then wait for it.
+    let mut result = Ok(());
+    rayon::scope(|_| result = serve());
+    result
+}
+
+fn serve() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let path = arguments.first().ok_or_else(|| Error::parameter("no network", "peer_table", "NET.onnx"))?;
     let network = Device::cpu().load(&Model::from_onnx(path)?.probabilities()?)?;

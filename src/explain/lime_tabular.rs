@@ -11,8 +11,11 @@ use crate::perturb::Neighbourhood;
 use crate::solve::{Distance, Gram, Kernel, Selection, Surrogate, SurrogateOptions};
 use crate::{Error, Result};
 
-/// Rows that are drawn, evaluated and added to the moments at a time.
-const BLOCK_ROWS: usize = 2048;
+/// Rows that are drawn, evaluated and added to the moments at a time, at most.
+const BLOCK_ROWS: usize = 4096;
+
+/// Cells whose distances are worth waking other threads for.
+const MANY_CELLS: usize = 1 << 18;
 
 /// A black box over a table's rows: `[rows, features]`, numbers and codes of categories, to `[rows, outputs]`.
 ///
@@ -107,8 +110,10 @@ impl LimeTabular {
         let mut gram = Gram::about(origin.clone(), 0);
         let (mut prediction, mut labels) = (Vec::new(), Vec::new());
         let (mut drawing, mut evaluating, mut solving) = (0.0, 0.0, 0.0);
-        for first in (0..self.samples).step_by(BLOCK_ROWS) {
-            let rows = first..self.samples.min(first + BLOCK_ROWS);
+        // Blocks of the same size: the last should not be a small one.
+        let block = self.samples.div_ceil(self.samples.div_ceil(BLOCK_ROWS));
+        for first in (0..self.samples).step_by(block) {
+            let rows = first..self.samples.min(first + block);
             let start = Instant::now();
             let drawn = neighbourhood.draw(instance, rows.clone(), self.samples, self.seed);
             drawing += start.elapsed().as_secs_f64();
@@ -135,10 +140,11 @@ impl LimeTabular {
             let data = drawn.data.as_standard_layout();
             // Standard layout, so one slice after the other.
             let cells = data.as_slice().unwrap_or_else(|| unreachable!());
-            let weights: Vec<f64> = cells
-                .par_chunks_exact(features)
-                .map(|row| kernel.weight(self.distance.between(row, &origin)))
-                .collect();
+            let weight = |row: &[f64]| kernel.weight(self.distance.between(row, &origin));
+            let weights: Vec<f64> = match cells.len() < MANY_CELLS {
+                true => cells.chunks_exact(features).map(weight).collect(),
+                false => cells.par_chunks_exact(features).map(weight).collect(),
+            };
             gram.add_rows(data.view(), &weights, values.select(Axis(1), &labels).view())?;
             solving += start.elapsed().as_secs_f64();
             progress(rows.end);
