@@ -9,7 +9,7 @@
 //! | `explanation.json` | every number in full precision (`docs/json.md`) |
 //!
 //! Tables and texts have a [`Document`], which is read, written, shown as a page ([`Document::html`]) or in the terminal
-//! ([`Document::terminal`]), and drawn by [`plot`].
+//! ([`Document::terminal`]), and drawn by [`plot`]. A comparison of methods has an [`Evaluation`].
 //!
 //! There is one drawing system: pictures are SVG, the PNG is the same SVG drawn with the embedded
 //! font, and the page holds the same layers.
@@ -20,6 +20,9 @@ mod convert;
 pub mod document;
 mod document_page;
 mod document_terminal;
+mod evaluation;
+mod evaluation_page;
+mod evaluation_terminal;
 mod figure;
 mod fonts;
 mod html;
@@ -32,6 +35,7 @@ mod overlay;
 pub mod plot;
 mod raster;
 mod rows_terminal;
+mod run_section;
 mod side_by_side;
 mod terminal;
 mod view;
@@ -40,6 +44,7 @@ mod write;
 use std::path::{Path, PathBuf};
 
 pub use document::Document;
+pub use evaluation::{EvaluatedInput, Evaluation};
 pub use fonts::{FAMILY, REPLACEMENT, missing_glyphs};
 pub use image_report::{ExplainedClass, ImageReport, OUTSIDE, PhotoSegments, Scale};
 pub use index_page::PhotoIndex;
