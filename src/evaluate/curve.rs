@@ -22,6 +22,19 @@ impl Curve {
         let steps = self.shares.windows(2).zip(self.values.windows(2));
         steps.map(|(share, value)| (share[1] - share[0]) * (value[0] + value[1]) / 2.0).sum()
     }
+
+    /// The output at a share, linear between the steps; NaN for a curve without points.
+    pub fn at(&self, share: f64) -> f64 {
+        let after = self.shares.partition_point(|&known| known < share);
+        match (after.checked_sub(1), self.shares.get(after)) {
+            (_, None) => self.values.last().copied().unwrap_or(f64::NAN),
+            (None, Some(_)) => self.values[0],
+            (Some(before), Some(&next)) => {
+                let part = (share - self.shares[before]) / (next - self.shares[before]);
+                self.values[before] + part * (self.values[after] - self.values[before])
+            }
+        }
+    }
 }
 
 /// Removes players, highest attribution first, in `steps` steps: a faithful explanation makes the output fall fast.
@@ -60,25 +73,47 @@ fn curve(
     values: &[f64],
     output: usize,
     steps: usize,
-    present: impl Fn(bool) -> bool,
+    present: fn(bool) -> bool,
 ) -> Result<Curve> {
-    let players = game.players();
-    check(values, players)?;
-    if steps == 0 {
-        return Err(Error::parameter("a curve without steps", "steps", "ask for at least 1"));
+    let way = Way::new(game.players(), values, steps)?;
+    let mut coalitions = Coalitions::with_capacity(game.players(), way.moved.len());
+    way.push(&mut coalitions, present);
+    Ok(way.curve(ask(game, &coalitions, output)?.to_vec()))
+}
+
+/// How many players have moved at each step, and when each does.
+pub(super) struct Way {
+    /// Place of each player in the order of moving.
+    place: Vec<usize>,
+    /// Players that have moved, from 0 to all.
+    pub(super) moved: Vec<usize>,
+}
+
+impl Way {
+    /// The way of `players` by falling attribution.
+    pub(super) fn new(players: usize, values: &[f64], steps: usize) -> Result<Self> {
+        check(values, players)?;
+        if steps == 0 {
+            return Err(Error::parameter("a curve without steps", "steps", "ask for at least 1"));
+        }
+        let mut place = vec![0; players];
+        let mut order: Vec<usize> = (0..players).collect();
+        order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
+        order.iter().enumerate().for_each(|(at, &player)| place[player] = at);
+        let steps = steps.min(players);
+        Ok(Way { place, moved: (0..=steps).map(|step| (step * players).div_ceil(steps)).collect() })
     }
-    let mut place = vec![0; players];
-    let mut order: Vec<usize> = (0..players).collect();
-    order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
-    order.iter().enumerate().for_each(|(at, &player)| place[player] = at);
-    let steps = steps.min(players);
-    let mut coalitions = Coalitions::with_capacity(players, steps + 1);
-    let moved: Vec<usize> = (0..=steps).map(|step| (step * players).div_ceil(steps)).collect();
-    for &moved in &moved {
-        coalitions.push(|player| present(place[player] < moved));
+
+    /// Adds the coalition of each step; `present` says whether a player that has moved is there.
+    pub(super) fn push(&self, coalitions: &mut Coalitions, present: fn(bool) -> bool) {
+        for &moved in &self.moved {
+            coalitions.push(|player| present(self.place[player] < moved));
+        }
     }
-    Ok(Curve {
-        shares: moved.iter().map(|&moved| moved as f64 / players as f64).collect(),
-        values: ask(game, &coalitions, output)?.to_vec(),
-    })
+
+    /// The curve of the answers to these coalitions.
+    pub(super) fn curve(&self, values: Vec<f64>) -> Curve {
+        let players = self.place.len() as f64;
+        Curve { shares: self.moved.iter().map(|&moved| moved as f64 / players).collect(), values }
+    }
 }

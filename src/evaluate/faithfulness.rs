@@ -93,8 +93,7 @@ pub fn faithfulness_correlation(
 /// As [`faithfulness_correlation`].
 pub fn infidelity(game: &dyn Game, values: &[f64], output: usize, settings: &Faithfulness) -> Result<f64> {
     let (sums, falls) = sums_and_falls(game, values, output, settings)?;
-    let squares = sums.iter().zip(&falls).map(|(sum, fall)| (sum - fall).powi(2));
-    Ok(squares.sum::<f64>() / sums.len() as f64)
+    Ok(mean_square(&sums, &falls))
 }
 
 /// For each drawn set of absent players: the sum of their attributions, and v(all) − v(all others).
@@ -104,14 +103,26 @@ fn sums_and_falls(
     output: usize,
     settings: &Faithfulness,
 ) -> Result<(Vec<f64>, Vec<f64>)> {
-    let players = game.players();
-    check(values, players)?;
-    let coalitions = settings.coalitions(players)?;
+    check(values, game.players())?;
+    let coalitions = settings.coalitions(game.players())?;
+    let answers = ask(game, &coalitions, output)?.to_vec();
+    Ok((sums(values, &coalitions), falls(&answers)))
+}
+
+/// The sum of the absent players' attributions, for each coalition but the first, of all.
+pub(super) fn sums(values: &[f64], coalitions: &Coalitions) -> Vec<f64> {
     let sum = |row| -> f64 {
         values.iter().enumerate().filter(|&(p, _)| !coalitions.contains(row, p)).map(|(_, value)| value).sum()
     };
-    let sums = (1..coalitions.rows()).map(sum).collect();
-    let answers = ask(game, &coalitions, output)?;
-    let falls = answers.iter().skip(1).map(|answer| answers[0] - answer).collect();
-    Ok((sums, falls))
+    (1..coalitions.rows()).map(sum).collect()
+}
+
+/// How far each answer lies below the first, of all players.
+pub(super) fn falls(answers: &[f64]) -> Vec<f64> {
+    answers.iter().skip(1).map(|answer| answers[0] - answer).collect()
+}
+
+/// Mean square of the differences.
+pub(super) fn mean_square(sums: &[f64], falls: &[f64]) -> f64 {
+    sums.iter().zip(falls).map(|(sum, fall)| (sum - fall).powi(2)).sum::<f64>() / sums.len() as f64
 }

@@ -15,20 +15,30 @@
 //! | [`complexity`] | low | no | Bhatt, Weller and Moura, IJCAI 2020 (entropy) |
 //! | [`pointing_game`], [`relevance_mass`], [`relevance_rank`] | high | no | Zhang et al., ECCV 2016; Arras et al., 2022 |
 //! | [`randomised`] with [`rank_correlation`] | near 0 | explains again | Adebayo et al., NeurIPS 2018 |
+//!
+//! A [`Comparison`] judges several methods by several metrics; [`Scores`] hold its means and standard errors over instances.
 
+mod candidate;
+mod comparison;
 mod concentration;
 mod curve;
 mod faithfulness;
 mod localisation;
+mod metric;
 mod sanity;
+mod scores;
 mod sensitivity;
 mod statistics;
 
+pub use candidate::{Candidate, Estimated, RandomExplanation, View, Which};
+pub use comparison::{Case, Comparison, Judgement};
 pub use concentration::{complexity, sparseness};
 pub use curve::{Curve, deletion, insertion};
 pub use faithfulness::{Faithfulness, faithfulness_correlation, infidelity};
-pub use localisation::{pointing_game, relevance_mass, relevance_rank};
+pub use localisation::{Object, pointing_game, relevance_mass, relevance_rank};
+pub use metric::{Better, Metric};
 pub use sanity::randomised;
+pub use scores::{Judged, Scores, Summary};
 pub use sensitivity::{Sensitivity, sensitivity_max};
 pub use statistics::{correlation, rank_correlation};
 

@@ -69,9 +69,19 @@ pub fn sensitivity_max(
     explain: &mut dyn FnMut(&[f64]) -> Result<Vec<f64>>,
 ) -> Result<f64> {
     let neighbours = settings.neighbours(instance)?;
-    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
     let here = explain(instance)?;
-    finite(&here)?;
+    let mut worst = 0.0f64;
+    for neighbour in &neighbours {
+        worst = worst.max(relative_change(&here, &explain(neighbour)?)?);
+    }
+    Ok(worst)
+}
+
+/// `‖there − here‖ / ‖here‖` in the Euclidean norm.
+pub(super) fn relative_change(here: &[f64], there: &[f64]) -> Result<f64> {
+    finite(here)?;
+    finite(there)?;
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
     let size = norm(&mut here.iter().copied());
     if size == 0.0 {
         return Err(Error::numeric(
@@ -80,11 +90,5 @@ pub fn sensitivity_max(
             "explain an output that depends on its input",
         ));
     }
-    let mut worst = 0.0f64;
-    for neighbour in &neighbours {
-        let there = explain(neighbour)?;
-        finite(&there)?;
-        worst = worst.max(norm(&mut here.iter().zip(&there).map(|(a, b)| b - a)) / size);
-    }
-    Ok(worst)
+    Ok(norm(&mut here.iter().zip(there).map(|(a, b)| b - a)) / size)
 }

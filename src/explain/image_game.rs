@@ -12,7 +12,7 @@ use super::{
     MaskResolution, Progress,
 };
 use crate::device::{Network, RunOptions};
-use crate::perturb::picture::{Picture, PictureShape, photo_pixels};
+use crate::perturb::picture::{Picture, PictureShape, PixelOrder, Preprocess, photo_pixels};
 use crate::perturb::segment::SegmentMap;
 use crate::perturb::{Coalitions, Footprints, Perturbation, ResizedSegments, Segments};
 use crate::plan::SharingReport;
@@ -22,6 +22,7 @@ use crate::{Error, Result};
 const APART: f64 = 0.25;
 
 /// The picture cut into players.
+#[derive(Clone)]
 enum Masker {
     Network { instance: Vec<f32>, baseline: Vec<f32>, map: SegmentMap },
     Photo { footprints: Arc<Footprints> },
@@ -54,6 +55,7 @@ pub struct ImageGame<'a> {
     labels: Vec<u32>,
     masker: Masker,
     shape: PictureShape,
+    preprocess: Preprocess,
     players: usize,
     link: Link,
     run: RunOptions,
@@ -81,12 +83,98 @@ impl<'a> ImageGame<'a> {
             labels,
             masker,
             shape,
+            preprocess: explainer.preprocess,
             players,
             link: explainer.link,
             run: explainer.run.clone(),
             segmenting: start.elapsed().as_secs_f64(),
             sharing: Cell::new(None),
         })
+    }
+
+    /// Segment of each photo pixel, row by row; `u32::MAX` where the photo was cropped away.
+    pub fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
+    /// The same photo, segments and baseline, asked of another network with the same input.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if its input has another shape.
+    pub fn on<'b>(&self, network: &'b Network) -> Result<ImageGame<'b>> {
+        if network.input().shape != self.network.input().shape {
+            return Err(Error::parameter(
+                format!("the network takes {:?}", network.input().shape),
+                network.name(),
+                format!("give one that takes {:?}", self.network.input().shape),
+            ));
+        }
+        Ok(self.with(network, self.masker.clone()))
+    }
+
+    fn with<'b>(&self, network: &'b Network, masker: Masker) -> ImageGame<'b> {
+        ImageGame {
+            network,
+            photo: self.photo.clone(),
+            labels: self.labels.clone(),
+            masker,
+            shape: self.shape,
+            preprocess: self.preprocess,
+            players: self.players,
+            link: self.link,
+            run: self.run.clone(),
+            segmenting: self.segmenting,
+            sharing: Cell::new(None),
+        }
+    }
+
+    /// The same segments and baseline with a noisy picture: `noise` is added to the picture that the network reads, in its order, 1
+    /// being the whole range of a pixel (0 to 255).
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for noise of another size; [`Error::Unsupported`] if segments are masked at the photo's resolution.
+    ///
+    /// # Example
+    /// ```
+    /// use whybox::explain::{Game, ImageExplainer};
+    /// use whybox::{Device, builtin, perturb::Coalitions};
+    ///
+    /// let network = Device::cpu().load(&builtin::network()?)?;
+    /// let explainer = ImageExplainer { preprocess: builtin::preprocess(), ..ImageExplainer::default() };
+    /// let game = explainer.game(&network, builtin::photo()?)?;
+    /// let noisy = game.noisy(&vec![0.01; 3 * 32 * 32])?;
+    /// let mut all = Coalitions::new(game.players());
+    /// all.push(|_| true);
+    /// assert_eq!(noisy.players(), game.players());
+    /// assert_ne!(noisy.values(&all)?, game.values(&all)?);
+    /// # Ok::<(), whybox::Error>(())
+    /// ```
+    pub fn noisy(&self, noise: &[f64]) -> Result<ImageGame<'a>> {
+        let Masker::Network { instance, baseline, map } = &self.masker else {
+            return Err(Error::unsupported(
+                "noise is added to the picture that the network reads, but segments are masked on the photo",
+                "--mask-resolution photo",
+                "mask at the network's resolution",
+            ));
+        };
+        if noise.len() != instance.len() {
+            return Err(Error::parameter(
+                format!("noise of {} elements", noise.len()),
+                "ImageGame::noisy",
+                format!("the picture has {}", instance.len()),
+            ));
+        }
+        let PictureShape { height, width, channels, order } = self.shape;
+        let channel = |at: usize| match order {
+            PixelOrder::ChannelsFirst => at / (height * width),
+            PixelOrder::ChannelsLast => at % channels,
+        };
+        let range: Vec<f32> = self.preprocess.difference([1.0; 3], channels).collect();
+        let instance = (instance.iter().zip(noise).enumerate())
+            .map(|(at, (x, noise))| x + range[channel(at)] * *noise as f32)
+            .collect();
+        let masker = Masker::Network { instance, baseline: baseline.clone(), map: map.clone() };
+        Ok(self.with(self.network, masker))
     }
 
     /// A tree of the segments for Owen values: near ones are joined first, neighbours before others (complete linkage of

@@ -7,8 +7,9 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::document::{Document, Explained, Instance, Kind, Output};
-use super::number::{Rounding, count, counted, percent, r_squared, rate, seconds};
+use super::number::{Rounding, count, counted, percent, r_squared, rate};
 use super::plot::{self, Lettering, PlotKind, PlotOptions, ThemeName, quantity, theme};
+use super::run_section::Run;
 use crate::Result;
 
 const STYLE: &str = concat!(include_str!("page.css"), include_str!("document_page.css"));
@@ -406,45 +407,17 @@ fn number(x: f64) -> String {
 }
 
 fn run(document: &Document) -> Markup {
-    let total: f64 = document.seconds.iter().map(|(_, s)| s).sum();
-    let longest = document.seconds.iter().map(|(_, s)| *s).fold(0.0, f64::max);
-    let part = |s: f64| {
-        if longest > 0.0 { s / longest * 100.0 } else { 0.0 }
-    };
-    let fact = |name: &str, value: &str| html! { tr { th scope="row" { (name) } td { (value) } } };
-    html! {
-        div.pair {
-            section {
-                h2 { "The run" }
-                table.plain {
-                    (fact("Method", &document.method))
-                    (fact("Network", &document.network))
-                    (fact("Device", &document.device))
-                    (fact("Evaluations", &count(document.evaluations)))
-                    @if document.evaluations_per_second.is_finite() { (fact("Speed", &rate(document.evaluations_per_second))) }
-                    (fact("Seed", &document.seed.to_string()))
-                    @if !document.link.is_empty() { (fact("Link", &document.link)) }
-                    @for (name, value) in &document.settings { (fact(name, value)) }
-                }
-            }
-            @if !document.seconds.is_empty() {
-                section {
-                    h2 { "Time: " (seconds(total)) }
-                    table.answer {
-                        @for (stage, s) in &document.seconds {
-                            tr {
-                                th scope="row" { (stage) }
-                                td.bar { div { i style=(format!("width:{:.2}%", part(*s))) {} } }
-                                td { (seconds(*s)) }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        @if !document.command.is_empty() {
-            h2 { "To repeat it" }
-            pre.command tabindex="0" { code { (document.command) } }
-        }
-    }
+    let speed = document.evaluations_per_second;
+    let facts = [
+        ("Method", Some(document.method.clone())),
+        ("Network", Some(document.network.clone())),
+        ("Device", Some(document.device.clone())),
+        ("Evaluations", Some(count(document.evaluations))),
+        ("Speed", speed.is_finite().then(|| rate(speed))),
+        ("Seed", Some(document.seed.to_string())),
+        ("Link", Some(document.link.clone()).filter(|link| !link.is_empty())),
+    ];
+    let facts = facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let Document { settings, seconds, command, .. } = document;
+    Run { facts, settings, seconds, command }.section()
 }

@@ -9,8 +9,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::colour;
 use super::figure::exact_gap;
 use super::image_report::{ExplainedClass, ImageReport, Scale};
-use super::number::{Rounding, count, counted, output, percent, r_squared, rate, seconds};
+use super::number::{Rounding, count, counted, output, percent, r_squared, rate};
 use super::overlay::Drawing;
+use super::run_section::Run;
 use super::stage::stage;
 use crate::Result;
 
@@ -281,49 +282,14 @@ fn row(
 }
 
 fn run(report: &ImageReport) -> Markup {
-    let total: f64 = report.seconds.iter().map(|(_, s)| s).sum();
-    let longest = report.seconds.iter().map(|(_, s)| *s).fold(0.0, f64::max);
-    let part = |s: f64| {
-        if longest > 0.0 { s / longest * 100.0 } else { 0.0 }
-    };
-    html! {
-        div.pair {
-            section {
-                h2 { "The run" }
-                table.plain {
-                    (fact("Method", &report.method))
-                    (fact("Network", &report.network))
-                    (fact("Device", &report.device))
-                    (fact("Evaluations", &count(report.evaluations)))
-                    (fact("Speed", &rate(report.evaluations_per_second)))
-                    (fact("Seed", &report.seed.to_string()))
-                    @for (name, value) in &report.settings { (fact(name, value)) }
-                }
-            }
-            @if !report.seconds.is_empty() {
-                section {
-                    h2 { "Time: " (seconds(total)) }
-                    table.answer {
-                        @for (stage, s) in &report.seconds {
-                            tr {
-                                th scope="row" { (stage) }
-                                td.bar { div { i style=(format!("width:{:.2}%", part(*s))) {} } }
-                                td { (seconds(*s)) }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        @if !report.command.is_empty() {
-            h2 { "To repeat it" }
-            pre.command tabindex="0" { code { (report.command) } }
-        }
-    }
-}
-
-fn fact(name: &str, value: &str) -> Markup {
-    html! {
-        tr { th scope="row" { (name) } td { (value) } }
-    }
+    let facts = vec![
+        ("Method", report.method.clone()),
+        ("Network", report.network.clone()),
+        ("Device", report.device.clone()),
+        ("Evaluations", count(report.evaluations)),
+        ("Speed", rate(report.evaluations_per_second)),
+        ("Seed", report.seed.to_string()),
+    ];
+    let ImageReport { settings, seconds, command, .. } = report;
+    Run { facts, settings, seconds, command }.section()
 }

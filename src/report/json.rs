@@ -80,7 +80,7 @@ struct Output<'a> {
 }
 
 /// Names and values as a JSON object that keeps their order.
-struct Pairs<'a, T>(&'a [(String, T)]);
+pub(super) struct Pairs<'a, T>(pub(super) &'a [(String, T)]);
 
 impl<T: Serialize> Serialize for Pairs<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

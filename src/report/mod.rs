@@ -9,7 +9,7 @@
 //! | `explanation.json` | every number in full precision (`docs/json.md`) |
 //!
 //! Tables and texts have a [`Document`], which is read, written, shown as a page ([`Document::html`]) or in the terminal
-//! ([`Document::terminal`]), and drawn by [`plot`].
+//! ([`Document::terminal`]), and drawn by [`plot`]. A comparison of methods has an [`Evaluation`].
 //!
 //! There is one drawing system: pictures are SVG, the PNG is the same SVG drawn with the embedded
 //! font, and the page holds the same layers.
@@ -21,6 +21,9 @@ mod convert;
 pub mod document;
 mod document_page;
 mod document_terminal;
+mod evaluation;
+mod evaluation_page;
+mod evaluation_terminal;
 mod figure;
 mod fonts;
 mod html;
@@ -33,6 +36,7 @@ mod overlay;
 pub mod plot;
 mod raster;
 mod rows_terminal;
+mod run_section;
 mod side_by_side;
 mod stage;
 mod terminal;
@@ -43,6 +47,7 @@ use std::path::{Path, PathBuf};
 
 pub use blocks::{BlockColours, blocks};
 pub use document::Document;
+pub use evaluation::{EvaluatedInput, Evaluation};
 pub use fonts::{FAMILY, REPLACEMENT, missing_glyphs};
 pub use image_report::{ExplainedClass, ImageReport, OUTSIDE, PhotoSegments, Scale};
 pub use index_page::PhotoIndex;

@@ -44,7 +44,7 @@ impl Subject {
             Some(path) => Model::from_onnx(path)?,
             None => builtin::network()?,
         };
-        let preprocess = preprocess(args, &model, &mut warnings)?;
+        let preprocess = preprocess(args.preprocess, args.model.is_none(), &model, &mut warnings)?;
         let (model, scale) = explained(args, model)?;
         let importing = start.elapsed().as_secs_f64();
         bar.stage("loading");
@@ -117,12 +117,18 @@ impl Subject {
     }
 }
 
-fn preprocess(args: &ImageArgs, model: &Model, warnings: &mut Vec<String>) -> Result<Preprocess> {
+/// How a network wants its pictures: as given, as the built-in one does, or by a guess and a warning.
+pub fn preprocess(
+    given: Option<Preprocess>,
+    builtin: bool,
+    model: &Model,
+    warnings: &mut Vec<String>,
+) -> Result<Preprocess> {
     let shape = PictureShape::of(model.input_shape())?;
-    match (args.preprocess, &args.model) {
-        (Some(given), _) => Ok(given),
-        (None, None) => Ok(builtin::preprocess()),
-        (None, Some(_)) => {
+    match given {
+        Some(given) => Ok(given),
+        None if builtin => Ok(builtin::preprocess()),
+        None => {
             let name = if shape.channels == 3 { "imagenet" } else { "unit" };
             warnings.push(format!(
                 "No --preprocess was given: {name} is assumed. Check that the top 5 make sense; the presets are {}.",

@@ -3,6 +3,10 @@
 mod bench;
 mod config;
 mod devices;
+mod evaluate;
+mod evaluate_methods;
+mod evaluate_photos;
+mod evaluate_table;
 mod help;
 mod image;
 mod image_method;
@@ -44,6 +48,7 @@ Examples:
   whybox table                                           the built-in table and network
   whybox table people.csv --model net.onnx --target income --rows 3,10-20
   whybox text 'a good film' --model net.onnx --vocabulary words.txt
+  whybox evaluate photos --model net.onnx --preprocess imagenet
   whybox predict --model net.onnx --input x.npy --out y.npy
   whybox inspect net.onnx
   whybox plot whybox-out/explanation.json --kind waterfall --out why.svg
@@ -59,6 +64,8 @@ enum Command {
     Table(Box<table::TableArgs>),
     /// Explain what a network makes of a text
     Text(Box<text::TextArgs>),
+    /// Compare explanation methods by how faithful, stable and concise they are
+    Evaluate(Box<evaluate::EvaluateArgs>),
     /// Write a network's raw outputs for a batch of inputs
     Predict(predict::PredictArgs),
     /// Show a network's graph after folding, and what is fused
@@ -100,6 +107,7 @@ fn main() -> ExitCode {
         Command::Image(args) => image::run(&args),
         Command::Table(args) => table::run(&args),
         Command::Text(args) => text::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Bench(args) => bench::run(&args),

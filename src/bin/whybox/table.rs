@@ -1,6 +1,6 @@
 //! `whybox table`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -115,7 +115,7 @@ pub struct TableArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum MissingChoice {
+pub enum MissingChoice {
     Error,
     Median,
     MostFrequent,
@@ -139,6 +139,44 @@ enum SamplingChoice {
 enum AroundChoice {
     Mean,
     Instance,
+}
+
+/// A table's features as text and as numbers.
+pub struct Columns {
+    pub raw: RawTable,
+    pub encoding: Encoding,
+    /// `[rows, features]`
+    pub codes: Array2<f64>,
+}
+
+impl Columns {
+    /// The columns that are not `dropped`, for a network that reads rows of `width` numbers.
+    pub fn read(
+        whole: &RawTable,
+        dropped: &[String],
+        encoding: Option<&Path>,
+        missing: MissingChoice,
+        width: usize,
+    ) -> Result<Self> {
+        let raw = whole.without(dropped)?;
+        let encoding = match encoding {
+            Some(path) => {
+                let encoding = Encoding::read(path)?;
+                encoding.check_width(width, &path.display().to_string())?;
+                encoding
+            }
+            None => {
+                let missing = match missing {
+                    MissingChoice::Error => Missing::Error,
+                    MissingChoice::Median => Missing::Median,
+                    MissingChoice::MostFrequent => Missing::MostFrequent,
+                };
+                Encoding::infer(&raw, missing, Some(width))?
+            }
+        };
+        let codes = encoding.codes(&raw)?;
+        Ok(Columns { raw, encoding, codes })
+    }
 }
 
 /// A table as a network reads it.
@@ -256,24 +294,9 @@ impl TableArgs {
         let target_classes = target.as_ref().filter(|_| wanted).map(|target| classes(&whole, target));
         let classes = target_classes.transpose()?;
         let dropped: Vec<String> = self.drop.iter().chain(&target).cloned().collect();
-        let raw = whole.without(&dropped)?;
         let width: usize = model.input_shape().iter().product();
-        let encoding = match &self.encoding {
-            Some(path) => {
-                let encoding = Encoding::read(path)?;
-                encoding.check_width(width, &path.display().to_string())?;
-                encoding
-            }
-            None => {
-                let missing = match self.missing {
-                    MissingChoice::Error => Missing::Error,
-                    MissingChoice::Median => Missing::Median,
-                    MissingChoice::MostFrequent => Missing::MostFrequent,
-                };
-                Encoding::infer(&raw, missing, Some(width))?
-            }
-        };
-        let codes = encoding.codes(&raw)?;
+        let columns = Columns::read(&whole, &dropped, self.encoding.as_deref(), self.missing, width)?;
+        let Columns { raw, encoding, codes } = columns;
         let rows = self.rows.rows(raw.rows())?;
         Ok(Subject { raw, encoding, codes, classes, model, explained, rows })
     }

@@ -217,7 +217,7 @@ fn nothing_varies(masker: &TableMasker, background: usize, explanations: &[Expla
 
 /// Players clustered by the correlation of their columns over the background: those of two players are as far apart as their
 /// nearest columns.
-fn hierarchy(background: ArrayView2<f64>, players: &[Vec<usize>]) -> Result<Hierarchy> {
+pub fn hierarchy(background: ArrayView2<f64>, players: &[Vec<usize>]) -> Result<Hierarchy> {
     let distances = Hierarchy::correlation_distances(background);
     let between = |a: &Vec<usize>, b: &Vec<usize>| {
         let pairs = a.iter().flat_map(|&i| b.iter().map(move |&j| (i, j)));

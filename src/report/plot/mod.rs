@@ -41,6 +41,7 @@ mod frame;
 mod groups;
 mod heatmap;
 mod interactions;
+pub(super) mod lines;
 mod order;
 pub(super) mod theme;
 mod tokens;
