@@ -6,8 +6,8 @@ use std::process::Command;
 const LINES: usize = 50;
 const COLUMNS: usize = 100;
 
-const COMMANDS: [&str; 10] =
-    ["", "image", "table", "text", "predict", "inspect", "bench", "plot", "completions", "man"];
+const COMMANDS: [&str; 11] =
+    ["", "image", "table", "text", "evaluate", "predict", "inspect", "bench", "plot", "completions", "man"];
 
 fn help(command: &str, flag: &str) -> String {
     let mut whybox = Command::new(env!("CARGO_BIN_EXE_whybox"));

@@ -16,6 +16,7 @@ use whybox::table::{BackgroundChoice, RowChoice};
 use whybox::{Error, Result};
 
 use crate::evaluate_methods::Method;
+use crate::help;
 use crate::input::{RunArgs, default_out, find_class, quoted};
 use crate::interrupt::Interrupt;
 use crate::lime::{OutputArgs, Task, at_least_one, at_least_two, run_words};
@@ -24,13 +25,15 @@ use crate::progress::Bar;
 use crate::table::MissingChoice;
 use crate::{evaluate_photos, evaluate_table};
 
-#[derive(Debug, Args)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 Examples:
   whybox evaluate
   whybox evaluate photos --model net.onnx --preprocess imagenet --masks masks
   whybox evaluate people.csv --model net.onnx --target income --rows 0-49
-  whybox evaluate --rows 0-4 --methods lime,shap,random --metrics deletion,faithfulness")]
+  whybox evaluate --rows 0-4 --methods lime,shap,random --metrics deletion,faithfulness";
+
+#[derive(Debug, Args)]
+#[command(after_help = help::short(EXAMPLES), after_long_help = EXAMPLES)]
 pub struct EvaluateArgs {
     /// Photos, folders of photos, or one CSV file [default: the built-in photo]
     #[arg(value_name = "INPUT")]
@@ -62,7 +65,13 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// What the outputs are: classification or regression
-    #[arg(long, value_enum, default_value = "classification", hide_possible_values = true)]
+    #[arg(
+        long,
+        hide_short_help = true,
+        value_enum,
+        default_value = "classification",
+        hide_possible_values = true
+    )]
     pub task: Task,
     /// probabilities, logits, or a node's name [default: probabilities]
     #[arg(long, value_name = "WHAT")]
@@ -98,7 +107,14 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "FILE", help_heading = "Tables")]
     pub encoding: Option<PathBuf>,
     /// What stands for a missing cell: error, median, most-frequent
-    #[arg(long, value_enum, default_value = "error", hide_possible_values = true, help_heading = "Tables")]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "error",
+        hide_possible_values = true,
+        hide_short_help = true,
+        help_heading = "Tables"
+    )]
     pub missing: MissingChoice,
     /// What stands for an absent feature: N, all, kmeans:K or FILE [default: 100]
     #[arg(long, value_name = "ROWS", help_heading = "Tables")]

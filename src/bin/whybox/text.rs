@@ -24,7 +24,7 @@ use crate::progress::Bar;
 const EXAMPLES: &str = "\
 Examples:
   whybox text 'a good film' --model net.onnx --vocabulary words.txt
-  whybox text --file review.txt --model net.onnx --vocabulary words.txt --input ids --positions --class spam
+  whybox text --file review.txt --model net.onnx --vocabulary words.txt --input ids --positions
   whybox text 'a good film' --model net.onnx --vocabulary words.txt --method shap --interactions";
 
 #[derive(Debug, Args)]
