@@ -12,7 +12,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-tests=(gpu_kernels gpu_functions gpu_runs gpu_means gpu_profile sharing gpu_selector families_full)
+tests=(gpu_kernels gpu_functions gpu_runs gpu_means gpu_profile sharing gpu_sharing gpu_selector families_full)
 benchmark=forward
 
 # Builds the given targets and prints "name path" for each binary.
@@ -63,6 +63,7 @@ fi
 "$folder/gpu_means"
 "$folder/gpu_profile" --nocapture
 "$folder/sharing"
+"$folder/gpu_sharing"
 # The full-size networks that scripts/families.py wrote, where WHYBOX_FAMILIES names their folder.
 "$folder/families_full" --ignored --nocapture full_networks_agree_on_the_gpu
 if [ -z "${WHYBOX_SKIP_BENCHMARK:-}" ]; then

@@ -7,176 +7,24 @@ mod cpu;
 #[path = "common/gpu.rs"]
 mod gpu;
 #[allow(dead_code, reason = "shared with other test files")]
+#[path = "common/pictures.rs"]
+mod pictures;
+#[allow(dead_code, reason = "shared with other test files")]
 #[path = "common/plans.rs"]
 mod plans;
 #[path = "common/reference.rs"]
 mod reference;
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use cpu::{difference, largest};
-use plans::{Draws, Making, sliding, square, whole};
+use pictures::*;
+use plans::{Making, sliding, square, whole};
 use reference::run_reference;
-use whybox::device::cpu::Cpu;
-use whybox::device::gpu::{Gpu, GpuNetwork, Overrides, Tile};
-use whybox::device::{RunOptions, RunReport};
-use whybox::model::{Activation, BinaryKind, PoolKind, ReduceKind, Window};
-use whybox::perturb::{Data, Expander, Program};
+use whybox::device::gpu::Gpu;
+use whybox::device::RunOptions;
+use whybox::model::{Activation, BinaryKind, PoolKind, Window};
 use whybox::plan::*;
-
-/// Height and width of all pictures here.
-const SIZE: [usize; 2] = [13, 11];
-const PIXELS: usize = SIZE[0] * SIZE[1];
-
-/// A picture whose pixels are a base plus a difference for each present player.
-struct Picture {
-    /// `[rows, pixels, channels]`
-    data: Vec<f32>,
-    channels: usize,
-    dependence: Dependence,
-}
-
-impl Picture {
-    /// `footprint(pixel)` are the players of a pixel, `present(row, player)` the coalitions.
-    fn new(
-        channels: usize,
-        rows: usize,
-        footprint: impl Fn(usize) -> Vec<u32>,
-        present: impl Fn(usize, u32) -> bool,
-    ) -> Self {
-        let words_per_row = 4;
-        let mut draws = Draws::new(77);
-        let mut masks = vec![0u32; rows * words_per_row];
-        for row in 0..rows {
-            for player in (0..128).filter(|&player| present(row, player)) {
-                masks[row * words_per_row + player as usize / 32] |= 1 << (player % 32);
-            }
-        }
-        let (mut starts, mut players) = (vec![0], Vec::new());
-        let mut data = vec![0.0; rows * PIXELS * channels];
-        for pixel in 0..PIXELS {
-            let seen = footprint(pixel);
-            let base = draws.floats(channels);
-            let differences = draws.floats(channels * seen.len());
-            for row in 0..rows {
-                let to = &mut data[(row * PIXELS + pixel) * channels..][..channels];
-                to.copy_from_slice(&base);
-                for (at, _) in seen.iter().enumerate().filter(|(_, player)| present(row, **player)) {
-                    to.iter_mut().zip(&differences[at * channels..]).for_each(|(x, d)| *x += d);
-                }
-            }
-            players.extend(seen);
-            starts.push(players.len() as u32);
-        }
-        let dependence =
-            Dependence { starts: starts.into(), players: players.into(), masks: masks.into(), words_per_row };
-        Picture { data, channels, dependence }
-    }
-
-    fn rows(&self) -> usize {
-        self.data.len() / (PIXELS * self.channels)
-    }
-}
-
-impl Expander for Picture {
-    fn expand(&self, rows: Range<usize>, out: &mut [f32]) {
-        let len = PIXELS * self.channels;
-        out.copy_from_slice(&self.data[rows.start * len..rows.end * len]);
-    }
-
-    fn program(&self, rows: Range<usize>) -> Program {
-        let len = PIXELS * self.channels;
-        let floats = &self.data[rows.start * len..rows.end * len];
-        let bytes = floats.iter().flat_map(|x| x.to_le_bytes()).collect();
-        Program { shader: "perturb/rows", buffers: vec![Data::Chunk(bytes)], params: [0; 4] }
-    }
-
-    fn dependence(&self) -> Option<Dependence> {
-        Some(self.dependence.clone())
-    }
-
-    fn pixel(&self, row: usize, pixel: usize, out: &mut [f32]) {
-        out.copy_from_slice(&self.data[(row * PIXELS + pixel) * self.channels..][..self.channels]);
-    }
-}
-
-/// A coin for each row and player.
-fn coin(row: usize, player: u32) -> bool {
-    Draws::new(row as u64 * 1000 + u64::from(player) + 5).pick(0..2) == 1
-}
-
-/// Patches of 4 × 5 pixels, each a player; a few pixels belong to nobody.
-fn patches(pixel: usize) -> Vec<u32> {
-    let (y, x) = (pixel / SIZE[1], pixel % SIZE[1]);
-    if pixel % 29 == 3 { Vec::new() } else { vec![(y / 4 * 3 + x / 5) as u32] }
-}
-
-/// Segments at the photo's resolution: pixels at the patches' borders see several.
-fn footprints(pixel: usize) -> Vec<u32> {
-    let (y, x) = ((pixel / SIZE[1]) as u32, (pixel % SIZE[1]) as u32);
-    let mut seen = vec![y / 4 * 3 + x / 5];
-    if y % 4 == 3 {
-        seen.push((y / 4 + 1) * 3 + x / 5);
-    }
-    if x % 5 == 4 {
-        seen.push(y / 4 * 3 + x / 5 + 1);
-    }
-    seen
-}
-
-/// A player for every pixel: many more than a restriction's key holds in one pass.
-fn own_players(pixel: usize) -> Vec<u32> {
-    vec![pixel as u32 % 128]
-}
-
-/// The pictures that every network is shown.
-fn pictures(channels: usize) -> Vec<(&'static str, Picture)> {
-    vec![
-        ("one sample", Picture::new(channels, 1, patches, coin)),
-        ("identical samples", Picture::new(channels, 40, patches, |_, player| player % 3 == 0)),
-        ("patches", Picture::new(channels, 40, patches, coin)),
-        ("footprints", Picture::new(channels, 30, footprints, coin)),
-        ("a player for each pixel", Picture::new(channels, 12, own_players, coin)),
-        (
-            "all distinct everywhere",
-            Picture::new(channels, 4, |_| vec![0, 1], |row, player| player < 2 && row >> player & 1 == 1),
-        ),
-    ]
-}
-
-fn run(plan: &Plan, picture: &Picture, options: &RunOptions) -> (Vec<f32>, RunReport) {
-    let network = Cpu::new().load(Arc::new(plan.clone())).expect("the plan is sound");
-    let mut all = Vec::new();
-    let report = network
-        .run(picture, picture.rows(), options, &mut |_, values| {
-            all.extend_from_slice(values);
-            Ok(())
-        })
-        .expect("the plan runs");
-    (all, report)
-}
-
-/// The same on a GPU.
-fn run_on(network: &GpuNetwork, picture: &Picture, options: &RunOptions) -> (Vec<f32>, RunReport) {
-    let mut all = Vec::new();
-    let report = network
-        .evaluate(picture, picture.rows(), options, &mut |rows, values| {
-            assert_eq!(rows.len() * all.len(), rows.start * values.len(), "rows come in order");
-            all.extend_from_slice(values);
-            Ok(())
-        })
-        .expect("the plan runs");
-    (all, report)
-}
-
-fn off() -> RunOptions {
-    RunOptions { sharing: Sharing::Off, ..RunOptions::default() }
-}
-
-fn most() -> RunOptions {
-    RunOptions { sharing: Sharing::First(usize::MAX), ..RunOptions::default() }
-}
 
 /// Compares shared, dense and reference on all pictures; `steps` should run over columns.
 fn compare(name: &str, plan: &Plan, steps: usize) {
@@ -208,14 +56,6 @@ fn compare(name: &str, plan: &Plan, steps: usize) {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-/// Ends with a Linear over the whole picture, which cannot be shared.
-fn with_linear(mut making: Making, buffer: usize, len: usize) -> Plan {
-    let linear = making.conv(sliding([1, 1], square(1, 1, 1, 0)), len, 5, 1, Activation::Identity);
-    let out = making.buffer(5);
-    making.step(Kernel::Conv(linear), &[whole(buffer, len)], whole(out, 5));
-    making.finish(out, 5)
 }
 
 /// One window after a 1×1 convolution, with and without a dense rest.
@@ -373,26 +213,6 @@ fn concatenated_branches() {
     compare("concatenation", &with_linear(making, c, PIXELS * 20), 7);
 }
 
-/// A network that ends sharing half way: what lies side by side and what is added is expanded together.
-fn network() -> Plan {
-    let same = sliding(SIZE, square(3, 1, 1, 1));
-    let mut making = Making::new(23, [3, SIZE[0], SIZE[1]]);
-    let [a, b, c] = [0; 3].map(|_| making.buffer(PIXELS * 16));
-    let first = making.conv(same, 3, 16, 1, Activation::Relu);
-    making.step(Kernel::Conv(first), &[whole(0, 3)], whole(a, 16));
-    for offset in [0, 8] {
-        let half = making.conv(same, 16, 8, 1, Activation::Relu);
-        making.step(Kernel::Conv(half), &[whole(a, 16)], View { buffer: b, offset, stride: 16 });
-    }
-    let mean = Reduce { kind: ReduceKind::Mean, outer: 1, len: PIXELS, inner: 16 };
-    let d = making.buffer(16);
-    making.step(Kernel::Reduce(mean), &[whole(b, 16)], whole(d, 16));
-    let mut last = making.conv(same, 16, 16, 1, Activation::Relu);
-    last.residual = true;
-    making.step(Kernel::Conv(last), &[whole(b, 16), whole(a, 16)], whole(c, 16));
-    with_linear(making, c, PIXELS * 16)
-}
-
 #[test]
 fn what_is_over_space_ends_sharing() {
     compare("a mean over space", &network(), 3);
@@ -489,95 +309,4 @@ fn photographs_share_at_both_resolutions() {
             assert!(apart <= 1e-4 * scale, "{masks:?}: {apart} of {scale}");
         }
     }
-}
-
-/// Residuals, branches side by side and windows in every form of the GPU's product, in chunks and blocks that do not
-/// divide one another.
-#[test]
-fn the_gpu_shares_in_every_tile_and_chunk() {
-    let Some(gpu) = gpu::engine() else { return };
-    let plan = network();
-    let picture = Picture::new(3, 50, patches, coin);
-    let expected = run_reference(&plan, &picture.data, 50);
-    for tile in Tile::ALL {
-        for chunk_rows in [7, 50] {
-            let overrides =
-                Overrides { tile: Some(tile), chunk_rows: Some(chunk_rows), ..Overrides::default() };
-            let network = Gpu::load_with(&gpu, Arc::new(plan.clone()), overrides).expect("the plan is sound");
-            let (dense, none) = run_on(&network, &picture, &off());
-            assert_eq!(none.sharing, None);
-            for steps in 1..=3 {
-                let options = RunOptions { sharing: Sharing::First(steps), ..RunOptions::default() };
-                let (shared, report) = run_on(&network, &picture, &options);
-                assert_eq!(report.sharing.map(|shared| shared.steps), Some(steps));
-                for answer in [&expected, &dense] {
-                    let apart = difference(&shared, answer) / largest(&expected);
-                    assert!(apart <= 1e-5, "{tile:?}, chunks of {chunk_rows}, {steps} steps: {apart:e}");
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn a_wrong_table_is_noticed_on_the_gpu() {
-    let Some(gpu) = gpu::engine() else { return };
-    let plan = network();
-    let network = Gpu::load(&gpu, Arc::new(plan.clone())).expect("the plan is sound");
-    let sound = Picture::new(3, 40, patches, coin);
-    let expected = run_reference(&plan, &sound.data, 40);
-    // All pixels of the patch of player 0 hide that they depend on it.
-    let footprints = |pixel: usize| patches(pixel).into_iter().filter(|&player| player != 0).collect();
-    let wrong = Picture { dependence: Picture::new(3, 40, footprints, coin).dependence, ..sound };
-    let (answer, report) = run_on(&network, &wrong, &most());
-    assert!(report.sharing.is_some());
-    assert!(difference(&answer, &expected) / largest(&expected) > 1e-3);
-}
-
-#[test]
-fn memory_cuts_the_gpus_blocks() {
-    let Some(gpu) = gpu::engine() else { return };
-    let plan = network();
-    let picture = Picture::new(3, 200, own_players, coin);
-    let load =
-        |overrides| Gpu::load_with(&gpu, Arc::new(plan.clone()), overrides).expect("the plan is sound");
-    let (whole, report) = run_on(&load(Overrides::default()), &picture, &most());
-    assert_eq!(report.sharing.map(|shared| shared.block_rows), Some(200));
-    let mut smallest = 200;
-    for kib in [6144, 3072] {
-        let tight = RunOptions { memory_bytes: Some(kib << 10), ..most() };
-        let (parts, report) = run_on(&load(Overrides::default()), &picture, &tight);
-        smallest = smallest.min(report.sharing.map_or(200, |shared| shared.block_rows));
-        assert!(difference(&whole, &parts) <= 1e-5 * largest(&whole), "{kib} KiB");
-    }
-    assert!((16..200).contains(&smallest), "{smallest}");
-    // Out of memory in mid-run: the rest goes on in smaller chunks, and in smaller blocks.
-    let overrides = Overrides { refuse_rows_above: Some(40), ..Overrides::default() };
-    let (halved, report) = run_on(&load(overrides), &picture, &most());
-    assert!(report.chunk_rows <= 40 && report.sharing.is_some(), "{report:?}");
-    assert!(difference(&whole, &halved) <= 1e-5 * largest(&whole));
-}
-
-#[test]
-fn the_gpu_shares_of_itself_only_where_most_is_saved() {
-    let Some(gpu) = gpu::engine() else { return };
-    let load = |plan: Plan| Gpu::load(&gpu, Arc::new(plan)).expect("the plan is sound");
-    let few = Picture::new(3, 500, |pixel| vec![pixel as u32 / 60], coin);
-    // Nearly everything can be shared.
-    let same = sliding(SIZE, square(3, 1, 1, 1));
-    let mut making = Making::new(31, [3, SIZE[0], SIZE[1]]);
-    let [a, b] = [0; 2].map(|_| making.buffer(PIXELS * 16));
-    let first = making.conv(same, 3, 16, 1, Activation::Relu);
-    making.step(Kernel::Conv(first), &[whole(0, 3)], whole(a, 16));
-    let second = making.conv(same, 16, 16, 1, Activation::Relu);
-    making.step(Kernel::Conv(second), &[whole(a, 16)], whole(b, 16));
-    let all = load(with_linear(making, b, PIXELS * 16));
-    let (answers, report) = run_on(&all, &few, &RunOptions::default());
-    let shared = report.sharing.expect("it pays");
-    assert!(shared.macs < shared.dense_macs / 2, "{shared:?}");
-    let (dense, report) = run_on(&all, &few, &off());
-    assert_eq!(report.sharing, None);
-    assert!(difference(&answers, &dense) <= 1e-5 * largest(&dense));
-    // About half can: a processor takes it, a GPU is given the dense form.
-    assert_eq!(run_on(&load(network()), &few, &RunOptions::default()).1.sharing, None);
 }

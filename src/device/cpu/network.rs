@@ -1,19 +1,16 @@
-//! A plan on the processor: chunks, segments, tiles and threads.
+//! A plan on the processor: what a run needs, and its chunks.
 
-use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod chunk;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
-use rayon::prelude::*;
-
+use self::chunk::{Chunk, Shared};
 use super::compiled::{Executable, compile};
 use super::fused::Fused;
-use super::layout::{Layout, Place, Segment};
-use super::memory::{Aligned, Operands, Rows, Workspace};
-use super::padded::select;
+use super::layout::{Layout, Segment};
+use super::memory::{Aligned, Workspace};
 use super::select::ConvKernel;
-use super::shared::{Block, FEWEST_ROWS, Shared as SharedSteps, Sharer, StepSharing, costs, expand};
+use super::shared::{Block, FEWEST_ROWS, Shared as SharedSteps, Sharer, StepSharing, costs};
 use super::simd::Level;
 use super::tiling::{TILES, segments};
 use crate::device::{
@@ -21,7 +18,7 @@ use crate::device::{
 };
 use crate::perturb::Expander;
 use crate::plan::sharing::Program;
-use crate::plan::{BufferId, FirstLayer, Locality, Needs, Plan, Schedule, Sharing, View, check};
+use crate::plan::{FirstLayer, Locality, Needs, Plan, Schedule, Sharing, check};
 use crate::{Error, Result};
 
 /// Activations of a run take at most so many bytes unless the caller says otherwise.
@@ -79,41 +76,6 @@ pub(super) struct Thread {
     pub(super) work: Workspace,
     /// Seconds of each step.
     pub(super) seconds: Vec<f64>,
-}
-
-/// One run over one chunk.
-struct Chunk<'a> {
-    rows: Range<usize>,
-    expander: &'a dyn Expander,
-    /// What the first layer selects from, if it is masked.
-    locality: Option<&'a Locality>,
-    /// The first steps, if they ran over columns.
-    block: Option<&'a Block<'a>>,
-    /// Samples in the largest tile.
-    largest_tile: usize,
-    /// The chunk's memory.
-    shared: Shared,
-    threads: &'a [Mutex<Thread>],
-}
-
-/// The chunk's memory, of which each thread writes its samples' part.
-#[derive(Clone, Copy)]
-struct Shared(*mut f32);
-
-// SAFETY: tasks of a segment touch disjoint samples, or, in a step over all samples, write disjoint
-// channels and read what no task writes; segments follow each other.
-unsafe impl Sync for Shared {}
-// SAFETY: as above; the memory outlives the chunk.
-unsafe impl Send for Shared {}
-
-/// What a thread needs to find rows: the memory of its tile.
-#[derive(Clone, Copy)]
-struct Tile {
-    /// Samples of the chunk that came before.
-    first: usize,
-    samples: usize,
-    segment: usize,
-    own: *mut f32,
 }
 
 impl CpuNetwork {
@@ -284,49 +246,6 @@ impl CpuNetwork {
         Ok(RunReport { chunk_rows: schedule.chunk_rows, first_layer: schedule.first_layer, sharing })
     }
 
-    fn run_chunk(&self, chunk: &Chunk<'_>) {
-        let tile = Tile { first: 0, samples: chunk.rows.len(), segment: 0, own: std::ptr::null_mut() };
-        let cut = chunk.block.map_or(0, |block| block.prefix.steps);
-        let first = self.segments.iter().position(|segment| segment.steps.end > cut);
-        if first.is_none_or(|first| self.segments[first].tile.is_none()) {
-            // No tile will write what the first step reads; it lies in the chunk's memory (see `Layout`).
-            match chunk.block {
-                None => self.fill(chunk, tile),
-                Some(block) => (0..tile.samples).into_par_iter().for_each(|first| {
-                    let own = std::ptr::null_mut();
-                    let segment = self.segments.len();
-                    self.expand(chunk, block, Tile { first, samples: 1, segment, own });
-                }),
-            }
-        }
-        for (number, segment) in self.segments.iter().enumerate().skip(first.unwrap_or(usize::MAX)) {
-            self.run_segment(chunk, number, segment, cut);
-        }
-    }
-
-    /// Writes what dense steps read of a block's columns for a tile's samples.
-    fn expand(&self, chunk: &Chunk<'_>, block: &Block<'_>, tile: Tile) {
-        let program = block.program;
-        for live in &program.live[block.prefix.steps] {
-            let (place, segment) = match live.step {
-                Some(step) => {
-                    (self.layout.writes[step], self.segments.iter().position(|s| s.steps.contains(&step)))
-                }
-                None => (self.layout.input, Some(0)),
-            };
-            if !place.shared && segment != Some(tile.segment) {
-                // It lives and dies within a segment that is over.
-                continue;
-            }
-            let to = self.rows(chunk, tile, place, live.view);
-            let from = block.columns(live.value, 0);
-            let first = chunk.rows.start + tile.first - block.prefix.rows.start;
-            let channels = program.values[live.value].channels;
-            // SAFETY: the plan would have the value in these rows, of which the tile has these samples.
-            unsafe { expand(&from, &block.prefix.restrictions, first, tile.samples, channels, to) };
-        }
-    }
-
     /// What decides block by block, if the run may share; makes room for it.
     fn sharer(
         &self,
@@ -399,143 +318,6 @@ impl CpuNetwork {
         self.plan.can_mask(locality)
             && locality.masks.len() >= rows * locality.words_per_row
             && locality.players.iter().all(fits)
-    }
-
-    /// Runs the steps of a segment from `cut` on.
-    fn run_segment(&self, chunk: &Chunk<'_>, number: usize, segment: &Segment, cut: usize) {
-        let rows = chunk.rows.len();
-        let next = AtomicUsize::new(0);
-        let (tile, tasks, panels) = match segment.tile {
-            Some(tile) => {
-                // Every thread should have something to do.
-                let even = rows.div_ceil(chunk.threads.len().max(1));
-                let tile = tile.min(even).min(chunk.largest_tile).max(1);
-                (tile, rows.div_ceil(tile), 0)
-            }
-            None => {
-                let panels = self.steps[segment.steps.start].panels();
-                (rows, panels, panels)
-            }
-        };
-        rayon::broadcast(|context| {
-            // Called from a larger pool, spare threads have no memory and leave the work to the others.
-            let Some(thread) = chunk.threads.get(context.index()) else { return };
-            let mut thread = lock(thread);
-            let Thread { own, work, seconds } = &mut *thread;
-            own.reserve(self.layout.own_floats(number, tile));
-            seconds.resize(self.steps.len(), 0.0);
-            loop {
-                let task = next.fetch_add(1, Ordering::Relaxed);
-                if task >= tasks {
-                    break;
-                }
-                let own = own.as_mut_slice().as_mut_ptr();
-                if panels > 0 {
-                    let tile = Tile { first: 0, samples: rows, segment: number, own };
-                    self.run_step(chunk, tile, segment.steps.start, task..task + 1, work, seconds);
-                    continue;
-                }
-                let first = task * tile;
-                let tile = Tile { first, samples: tile.min(rows - first), segment: number, own };
-                let mut steps = segment.steps.start.max(cut)..segment.steps.end;
-                match chunk.block.filter(|_| segment.steps.start <= cut) {
-                    Some(block) => self.expand(chunk, block, tile),
-                    None if number > 0 => {}
-                    None if self.run_masked(chunk, tile, work, seconds) => steps.start += 1,
-                    None => self.fill(chunk, tile),
-                }
-                for step in steps {
-                    self.run_step(chunk, tile, step, 0..self.steps[step].panels(), work, seconds);
-                }
-            }
-        });
-    }
-
-    fn run_step(
-        &self,
-        chunk: &Chunk<'_>,
-        tile: Tile,
-        step: usize,
-        panels: Range<usize>,
-        work: &mut Workspace,
-        seconds: &mut [f64],
-    ) {
-        let start = Instant::now();
-        let operands = self.operands(chunk, tile, step);
-        // SAFETY: `check` has compared the step's views with its buffers; `operands` places these in
-        // memory that is as large (`Layout`) and that other tasks do not touch (see `Shared`).
-        unsafe { self.steps[step].run(self.level, &operands, panels, work) };
-        seconds[step] += start.elapsed().as_secs_f64();
-    }
-
-    /// Runs the first step masked, if the run asks for it and its kernel can.
-    fn run_masked(&self, chunk: &Chunk<'_>, tile: Tile, work: &mut Workspace, seconds: &mut [f64]) -> bool {
-        let Some(locality) = chunk.locality else { return false };
-        let Some(padded) = self.steps.first().and_then(|step| step.as_padded()) else { return false };
-        let start = Instant::now();
-        let operands = self.operands(chunk, tile, 0);
-        // SAFETY: as in `run_step`; `can_mask` has compared the locality with the input.
-        unsafe { padded.run_masked(self.level, &operands, locality, chunk.rows.start + tile.first, work) };
-        seconds[0] += start.elapsed().as_secs_f64();
-        true
-    }
-
-    /// Writes the inputs of a tile.
-    fn fill(&self, chunk: &Chunk<'_>, tile: Tile) {
-        let len = self.plan.input_layout.len();
-        let rows = self.rows(chunk, tile, self.layout.input, self.plan.input);
-        for sample in 0..tile.samples {
-            // SAFETY: `check` has found the input within its buffer; no other task touches the tile's
-            // samples.
-            let input = unsafe { std::slice::from_raw_parts_mut(rows.row(sample, 0), len) };
-            let row = chunk.rows.start + tile.first + sample;
-            match chunk.locality {
-                Some(locality) => select(locality, row, self.plan.input.stride, 0, input),
-                None => chunk.expander.expand(row..row + 1, input),
-            }
-        }
-    }
-
-    /// Gathers the chunk's responses.
-    fn collect(&self, chunk: &Chunk<'_>, responses: &mut Vec<f32>) {
-        let tile = Tile { first: 0, samples: chunk.rows.len(), segment: 0, own: std::ptr::null_mut() };
-        let rows = self.rows(chunk, tile, self.layout.output, self.plan.output);
-        responses.clear();
-        for sample in 0..chunk.rows.len() {
-            // SAFETY: the output lies in the chunk's memory (it is read after the last segment), which
-            // no task touches now.
-            responses.extend_from_slice(unsafe {
-                std::slice::from_raw_parts(rows.row(sample, 0), self.plan.outputs)
-            });
-        }
-    }
-
-    fn operands(&self, chunk: &Chunk<'_>, tile: Tile, step: usize) -> Operands {
-        let views = &self.plan.steps[step];
-        let places = &self.layout.reads[step];
-        let input =
-            |index: usize| Some(self.rows(chunk, tile, *places.get(index)?, *views.inputs.get(index)?));
-        let output = self.rows(chunk, tile, self.layout.writes[step], views.output);
-        // Every step has a first input: checked when the plan was compiled.
-        Operands { samples: tile.samples, input: input(0).unwrap_or(output), second: input(1), output }
-    }
-
-    /// Addresses of a view's rows for a tile.
-    fn rows(&self, chunk: &Chunk<'_>, tile: Tile, place: Place, view: View) -> Rows {
-        let offset = |lens: &[usize], buffer: BufferId| lens[..buffer].iter().sum::<usize>();
-        let (memory, sample, skip) = if place.shared {
-            let lens = &self.layout.shared;
-            let sample = lens[place.buffer];
-            // Each buffer has its own stretch of the chunk's memory.
-            (chunk.shared.0, sample, offset(lens, place.buffer) * chunk.rows.len() + sample * tile.first)
-        } else {
-            let lens = &self.layout.own[tile.segment];
-            (tile.own, lens[place.buffer], offset(lens, place.buffer) * tile.samples)
-        };
-        // SAFETY: the memory has room for all buffers of all samples, and the view starts within its
-        // buffer.
-        let base = unsafe { memory.add(skip + view.offset) };
-        Rows { base, sample, stride: view.stride }
     }
 }
 
