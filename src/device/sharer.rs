@@ -10,6 +10,14 @@ use crate::plan::{Dependence, Plan, Sharing, SharingReport};
 pub(crate) const FEWEST_ROWS: usize = 16;
 
 /// What sharing does for a step.
+///
+/// # Example
+/// ```
+/// use whybox::device::cpu::StepSharing;
+///
+/// let conv = StepSharing { step: "conv1".into(), shared: true, columns: 250, dense_columns: 1000, macs: 4000 };
+/// assert_eq!(conv.kept(), 0.25);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepSharing {
     /// The step's name.

@@ -13,6 +13,23 @@ use crate::{Error, Result};
 const STREAM: u32 = 0x524E_444D;
 
 /// A game and those of its outputs that are explained, each by itself. It is a game of these outputs.
+///
+/// # Example
+/// ```
+/// use whybox::evaluate::View;
+/// use whybox::explain::{FunctionGame, Game};
+/// use whybox::perturb::Coalitions;
+///
+/// let game = FunctionGame::new(2, 3, |present: &[bool], out: &mut [f64]| {
+///     out.copy_from_slice(&[1.0, 2.0, if present[0] { 3.0 } else { 0.0 }]);
+/// });
+/// let view = View { game: &game, outputs: vec![2, 0] };
+/// let all = Coalitions::from_words(2, vec![0b11])?;
+/// assert_eq!(view.outputs(), 2);
+/// assert_eq!(view.values(&all)?, ndarray::array![[3.0, 1.0]]);
+/// assert!(View::of(&game, 3).values(&all).is_err()); // there is no output 3
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct View<'a> {
     /// What is asked.
@@ -58,6 +75,39 @@ impl Game for View<'_> {
 }
 
 /// Which view of a [`Case`](super::Case) is explained.
+///
+/// # Example
+/// ```
+/// use whybox::evaluate::{Candidate, Case, Comparison, Metric, View, Which};
+/// use whybox::explain::FunctionGame;
+///
+/// /// Answers that were worked out elsewhere.
+/// struct Recorded;
+///
+/// impl Candidate for Recorded {
+///     fn name(&self) -> &str {
+///         "recorded"
+///     }
+///     fn explain(&mut self, _view: &View<'_>, which: Which) -> whybox::Result<Vec<Vec<f64>>> {
+///         Ok(vec![match which {
+///             Which::Instance => vec![3.0, 4.0],
+///             Which::Near(view) => vec![3.0, 4.0 + view as f64],
+///             Which::Randomised => vec![4.0, 3.0],
+///         }])
+///     }
+/// }
+///
+/// let game = FunctionGame::new(2, 1, |_: &[bool], out: &mut [f64]| out[0] = 0.0);
+/// let near = vec![View::of(&game, 0), View::of(&game, 0)];
+/// let case = Case { near, randomised: Some(View::of(&game, 0)), ..Case::of(&game, 0) };
+/// let metrics = vec![Metric::Sensitivity, Metric::Randomised];
+/// let comparison = Comparison { metrics, ..Comparison::default() };
+/// let mut candidates: Vec<Box<dyn Candidate>> = vec![Box::new(Recorded)];
+/// let values = &comparison.judge(&case, &mut candidates)?[0].values;
+/// assert!((values[0] - 0.2).abs() < 1e-12); // the second near instance: a change of 1 in a norm of 5
+/// assert!((values[1] - 1.0).abs() < 1e-12);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
     /// The instance itself.
@@ -69,6 +119,31 @@ pub enum Which {
 }
 
 /// A method under comparison.
+///
+/// # Example
+/// ```
+/// use whybox::evaluate::{Candidate, Case, Comparison, Metric, View, Which};
+/// use whybox::explain::{FunctionGame, Game};
+///
+/// /// Says the same of every player.
+/// struct Alike;
+///
+/// impl Candidate for Alike {
+///     fn name(&self) -> &str {
+///         "alike"
+///     }
+///     fn explain(&mut self, view: &View<'_>, _which: Which) -> whybox::Result<Vec<Vec<f64>>> {
+///         Ok(vec![vec![1.0; view.players()]; view.outputs.len()])
+///     }
+/// }
+///
+/// let game = FunctionGame::new(4, 1, |present: &[bool], out: &mut [f64]| out[0] = f64::from(u8::from(present[0])));
+/// let comparison = Comparison { metrics: vec![Metric::Gini], ..Comparison::default() };
+/// let mut candidates: Vec<Box<dyn Candidate>> = vec![Box::new(Alike)];
+/// let judgements = comparison.judge(&Case::of(&game, 0), &mut candidates)?;
+/// assert!(judgements[0].values[0].abs() < 1e-12); // as sparse as what says nothing
+/// # Ok::<(), whybox::Error>(())
+/// ```
 pub trait Candidate {
     /// Its name.
     fn name(&self) -> &str;
@@ -82,6 +157,21 @@ pub trait Candidate {
 
 /// An [`Estimator`] under comparison. It has to explain all outputs ([`Labels::All`](crate::explain::Labels::All)), which are
 /// those of the view.
+///
+/// # Example
+/// ```
+/// use whybox::evaluate::{Candidate, Estimated, View, Which};
+/// use whybox::explain::{FunctionGame, KernelShap};
+///
+/// let game = FunctionGame::new(3, 1, |present: &[bool], out: &mut [f64]| {
+///     out[0] = present.iter().zip([1.0, 2.0, 4.0]).filter(|(p, _)| **p).map(|(_, w)| w).sum();
+/// });
+/// let mut shap = Estimated::new(KernelShap::default());
+/// let lists = shap.explain(&View::of(&game, 0), Which::Instance)?;
+/// assert_eq!((shap.name.as_str(), lists.len()), ("Kernel SHAP", 1));
+/// assert!((lists[0][2] - 4.0).abs() < 1e-9);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 pub struct Estimated<'a> {
     /// Its name.
     pub name: String,

@@ -12,6 +12,28 @@ use crate::perturb::Coalitions;
 use crate::{Error, Result};
 
 /// One instance to explain, and what its explanations can be judged by.
+///
+/// # Example
+/// ```
+/// use whybox::evaluate::{Candidate, Case, Comparison, Estimated, Metric, View};
+/// use whybox::explain::{FunctionGame, KernelShap};
+///
+/// // The instance, and one near it whose every weight is a tenth larger.
+/// let weighted = |scale: f64| {
+///     FunctionGame::new(3, 1, move |present: &[bool], out: &mut [f64]| {
+///         let sum: f64 = present.iter().zip([2.0, 3.0, 6.0]).filter(|(p, _)| **p).map(|(_, w)| w).sum();
+///         out[0] = scale * sum;
+///     })
+/// };
+/// let (game, near) = (weighted(1.0), weighted(1.1));
+/// let case = Case { near: vec![View::of(&near, 0)], ..Case::of(&game, 0) };
+/// let comparison = Comparison { metrics: vec![Metric::Sensitivity, Metric::Mass], ..Comparison::default() };
+/// let mut candidates: Vec<Box<dyn Candidate>> = vec![Box::new(Estimated::new(KernelShap::default()))];
+/// let values = &comparison.judge(&case, &mut candidates)?[0].values;
+/// assert!((values[0] - 0.1).abs() < 1e-9);
+/// assert!(values[1].is_nan()); // nobody said where the object is
+/// # Ok::<(), whybox::Error>(())
+/// ```
 pub struct Case<'a> {
     /// The instance: one output of a game.
     pub instance: View<'a>,
@@ -31,6 +53,23 @@ impl<'a> Case<'a> {
 }
 
 /// What a method's explanation of one instance is worth.
+///
+/// # Example
+/// ```
+/// use whybox::evaluate::{Candidate, Case, Comparison, Estimated, Metric};
+/// use whybox::explain::{FunctionGame, KernelShap};
+///
+/// let game = FunctionGame::new(3, 1, |present: &[bool], out: &mut [f64]| {
+///     out[0] = present.iter().zip([1.0, 2.0, 4.0]).filter(|(p, _)| **p).map(|(_, w)| w).sum();
+/// });
+/// let comparison = Comparison { metrics: vec![Metric::Deletion], ..Comparison::default() };
+/// let mut candidates: Vec<Box<dyn Candidate>> = vec![Box::new(Estimated::new(KernelShap::default()))];
+/// let judgement = &comparison.judge(&Case::of(&game, 0), &mut candidates)?[0];
+/// assert!((judgement.attributions[1] - 2.0).abs() < 1e-9);
+/// assert_eq!(judgement.curve(Metric::Deletion).map(|curve| curve.area()), Some(judgement.values[0]));
+/// assert!(judgement.insertion.is_none());
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
     /// The attributions, `[players]`.

@@ -6,6 +6,15 @@ use crate::perturb::Coalitions;
 use crate::{Error, Result};
 
 /// The game's output while players leave or come.
+///
+/// # Example
+/// ```
+/// use whybox::evaluate::Curve;
+///
+/// let curve = Curve { shares: vec![0.0, 0.5, 1.0], values: vec![1.0, 0.5, 0.0] };
+/// assert_eq!(curve.area(), 0.5);
+/// assert_eq!((curve.at(0.25), curve.at(1.0)), (0.75, 0.0));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
     /// Share of the players that have left or come, from 0 to 1, ascending.

@@ -6,6 +6,15 @@ use std::str::FromStr;
 use crate::{Error, Result};
 
 /// Which direction of a metric is better.
+///
+/// # Example
+/// ```
+/// use whybox::evaluate::{Better, Metric};
+///
+/// assert!(Metric::Insertion.better().prefers(2.0, 1.0));
+/// assert!(Better::Lower.prefers(1.0, 2.0) && !Better::Lower.prefers(f64::NAN, 2.0));
+/// assert_eq!((Better::Lower.name(), Better::Lower.arrow()), ("lower", '↓'));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Better {
     /// More is better.

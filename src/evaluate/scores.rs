@@ -7,6 +7,15 @@ use crate::{Error, Result};
 const POINTS: usize = 101;
 
 /// A mean over instances.
+///
+/// # Example
+/// ```
+/// use whybox::evaluate::Summary;
+///
+/// let summary = Summary::of([1.0, 3.0, f64::NAN]);
+/// assert_eq!((summary.mean, summary.standard_error, summary.inputs), (2.0, 1.0, 2));
+/// assert!(Summary::of([1.0]).standard_error.is_nan());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Summary {
     /// The mean over the instances for which the number is defined; NaN if there is none.
@@ -30,6 +39,21 @@ impl Summary {
 }
 
 /// One instance and what its explanations are worth.
+///
+/// # Example
+/// ```
+/// use whybox::evaluate::{Judgement, Metric, Scores};
+///
+/// let judgement = |value| {
+///     let attributions = vec![1.0];
+///     Judgement { attributions, seconds: 0.5, values: vec![value], deletion: None, insertion: None }
+/// };
+/// let mut scores = Scores::new(&[Metric::Gini], &["one", "another"], None);
+/// scores.push("cat.jpg", &[judgement(0.25), judgement(0.75)])?;
+/// let judged = &scores.inputs[0];
+/// assert_eq!((judged.name.as_str(), judged.judgements[1].values[0]), ("cat.jpg", 0.75));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judged {
     /// Its name.
@@ -39,6 +63,24 @@ pub struct Judged {
 }
 
 /// Methods × metrics × instances, with means and standard errors over instances; an example is at [`Comparison`](super::Comparison).
+///
+/// # Example
+/// ```
+/// use whybox::evaluate::{Judgement, Metric, Scores};
+///
+/// let judgement = |value| {
+///     let attributions = vec![1.0];
+///     Judgement { attributions, seconds: 0.5, values: vec![value], deletion: None, insertion: None }
+/// };
+/// let mut scores = Scores::new(&[Metric::Gini], &["one", "another"], None);
+/// scores.push("cat.jpg", &[judgement(0.25), judgement(0.75)])?;
+/// scores.push("dog.jpg", &[judgement(0.75), judgement(1.25)])?;
+/// assert!(scores.push("fox.jpg", &[judgement(0.5)]).is_err()); // two methods, one judgement
+/// assert_eq!((scores.summary(0, 0).mean, scores.summary(1, 0).mean), (0.5, 1.0));
+/// assert_eq!(scores.best(0), Some(1)); // more is better
+/// assert!(scores.csv()?.starts_with("method,metric,better,mean,standard_error,inputs"));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Scores {
     /// The metrics, the columns.

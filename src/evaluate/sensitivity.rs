@@ -10,6 +10,16 @@ use crate::{Error, Result};
 const STREAM: u32 = 0x5345_4E53;
 
 /// The neighbours of an instance that are explained again.
+///
+/// # Example
+/// ```
+/// use whybox::evaluate::Sensitivity;
+///
+/// let near = Sensitivity { samples: 3, radius: 0.1, seed: 1 }.neighbours(&[1.0, -2.0])?;
+/// assert_eq!(near.len(), 3);
+/// assert!(near.iter().all(|x| (x[0] - 1.0).abs() < 0.11 && (x[1] + 2.0).abs() < 0.11));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sensitivity {
     /// Neighbours. Default: 10 (captum).

@@ -13,6 +13,14 @@ use super::{Activation, Window};
 pub type ValueId = usize;
 
 /// A constant: shape and row-major data.
+///
+/// # Example
+/// ```
+/// use whybox::model::Tensor;
+///
+/// let tensor = Tensor::new(&[2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+/// assert_eq!((tensor.len(), tensor.shape[0], tensor.data[3]), (6, 2, 4.0));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
     /// Lengths of the axes.
@@ -41,6 +49,19 @@ impl Tensor {
 }
 
 /// How a pool summarises its window.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Model, PoolKind, Window};
+/// use whybox::{Device, perturb::Rows};
+///
+/// let model = Model::builder("mean", &[1, 2, 2])
+///     .pool(PoolKind::Average { count_include_pad: false }, Window::square(2), false)?
+///     .build()?;
+/// let answers = Device::cpu().load(&model)?.responses(&Rows::new(&[1.0, 2.0, 3.0, 6.0], 4)?, &Default::default())?;
+/// assert!((answers[[0, 0]] - 3.0).abs() < 1e-5);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PoolKind {
     /// The largest element; padding never wins.
@@ -53,6 +74,17 @@ pub enum PoolKind {
 }
 
 /// How a reduction summarises its axes.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Model, ReduceKind};
+/// use whybox::{Device, perturb::Rows};
+///
+/// let model = Model::builder("largest", &[2, 3]).reduce(ReduceKind::Max, &[1], false)?.build()?;
+/// let answers = Device::cpu().load(&model)?.responses(&Rows::new(&[1.0, 5.0, 2.0, 4.0, 3.0, 0.0], 6)?, &Default::default())?;
+/// assert_eq!(answers, ndarray::array![[5.0, 4.0]]);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReduceKind {
     /// Arithmetic mean.
@@ -68,6 +100,17 @@ pub enum ReduceKind {
 }
 
 /// What a normalisation subtracts and divides by; sums and means are over the normalised elements.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Model, NormKind};
+/// use whybox::{Device, perturb::Rows};
+///
+/// let model = Model::builder("direction", &[2]).normalize(NormKind::L2, &[0], 1, None, None)?.build()?;
+/// let answers = Device::cpu().load(&model)?.responses(&Rows::new(&[3.0, 4.0], 2)?, &Default::default())?;
+/// assert!((answers[[0, 0]] - 0.6).abs() < 1e-5 && (answers[[0, 1]] - 0.8).abs() < 1e-5);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum NormKind {
     /// (x − mean) / √(variance + ε), the variance with divisor n.
@@ -89,6 +132,19 @@ pub enum NormKind {
 /// Sum over a window of channels: `x / (bias + alpha / size · Σ x²)^beta`, the window reaching from
 /// ⌊(size − 1) / 2⌋ channels before to ⌈(size − 1) / 2⌉ after (Krizhevsky et al., "ImageNet classification with deep
 /// convolutional neural networks", 2012, as ONNX has it).
+///
+/// # Example
+/// ```
+/// use whybox::model::{Model, Response};
+/// use whybox::{Device, perturb::Rows};
+///
+/// let model = Model::builder("lrn", &[1, 1, 1])
+///     .lrn(Response { size: 1, alpha: 1.0, beta: 1.0, bias: 1.0 })?
+///     .build()?;
+/// let answers = Device::cpu().load(&model)?.responses(&Rows::new(&[2.0], 1)?, &Default::default())?;
+/// assert!((answers[[0, 0]] - 0.4).abs() < 1e-5); // 2 / (1 + 2²)
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Response {
     /// Channels in a window.
@@ -102,6 +158,15 @@ pub struct Response {
 }
 
 /// A function of two elements. Truth is 1, falsehood 0; whatever is not 0 is true.
+///
+/// # Example
+/// ```
+/// use whybox::model::BinaryKind;
+///
+/// assert_eq!(BinaryKind::Less.apply(1.0, 2.0), 1.0);
+/// assert_eq!(BinaryKind::PRelu.apply(-2.0, 0.5), -1.0);
+/// assert_eq!((BinaryKind::Gate.name(), BinaryKind::Gate.apply(0.0, 7.0)), ("Where", 0.0));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BinaryKind {
     /// a = b
@@ -137,6 +202,19 @@ pub enum BinaryKind {
 }
 
 /// An operator with its constants. Axes count per-sample axes from 0.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Activation, Model, Op};
+///
+/// let model =
+///     Model::builder("two", &[2]).linear(&[1.0, -1.0], &[0.5], 1)?.activation(Activation::Relu)?.build()?;
+/// let nodes = &model.graph().nodes;
+/// assert_eq!([nodes[0].op.name(), nodes[1].op.name()], ["Linear", "Relu"]);
+/// assert_eq!(nodes[0].op.parameters(), 3);
+/// assert_eq!(nodes[1].op, Op::Activation(Activation::Relu));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Op {
@@ -406,6 +484,16 @@ impl BinaryKind {
 }
 
 /// One activation of the network.
+///
+/// # Example
+/// ```
+/// use whybox::model::Model;
+///
+/// let model = Model::builder("sum", &[2]).linear(&[1.0, 1.0], &[0.0], 1)?.build()?;
+/// let input = &model.graph().values[model.graph().input];
+/// assert_eq!((input.name.as_str(), &input.shape[..], input.len()), ("input", &[2][..], 2));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Value {
     /// Name in the file, or one made up.
@@ -427,6 +515,17 @@ impl Value {
 }
 
 /// One operator applied to values.
+///
+/// # Example
+/// ```
+/// use whybox::model::Model;
+///
+/// let model = Model::builder("sum", &[2]).linear(&[1.0, 1.0], &[0.0], 1)?.build()?;
+/// let (graph, node) = (model.graph(), &model.graph().nodes[0]);
+/// assert_eq!((node.name.as_str(), node.op.name()), ("linear_0", "Linear"));
+/// assert_eq!((&node.inputs[..], node.output), (&[graph.input][..], graph.output));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// Name in the file, or one made up.
@@ -440,6 +539,21 @@ pub struct Node {
 }
 
 /// A network as a list of nodes in executable order, with one input and one output.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Activation, Model, Op};
+///
+/// let model = Model::builder("sum", &[2]).linear(&[1.0, 1.0], &[0.0], 1)?.build()?;
+/// let mut graph = model.graph().clone();
+/// assert_eq!(graph.producer(graph.output).map(|node| node.op.name()), Some("Linear"));
+/// assert!(graph.producer(graph.input).is_none());
+/// assert_eq!(graph.uses(graph.input), 1);
+/// // Another layer by hand.
+/// graph.output = graph.append("positive", Op::Activation(Activation::Relu), vec![graph.output], vec![1]);
+/// assert_eq!(Model::from_graph("positive sum", graph)?.graph().nodes.len(), 2);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graph {
     /// All activations.

@@ -6,6 +6,17 @@ use crate::{Error, Result};
 const LARGEST: usize = 1 << 20;
 
 /// A sliding window over two axes; over one axis (`[C, L]`) the first entries are those of a height of 1.
+///
+/// # Example
+/// ```
+/// use whybox::model::Window;
+///
+/// // ResNet's first convolution.
+/// let window = Window::square(7).stride(2).pad(3);
+/// assert_eq!(window.output([224, 224], false, "conv1")?, [112, 112]);
+/// assert!(Window::square(7).output([4, 4], false, "too small").is_err());
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     /// Kernel height and width.

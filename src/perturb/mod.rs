@@ -41,6 +41,22 @@ use crate::Result;
 use crate::plan::{Dependence, InputLayout, Locality, Mixture};
 
 /// N variations of an input, described by little data.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::{Perturbation, Rows};
+/// use whybox::{Device, model::Model};
+///
+/// let model = Model::builder("sum", &[2]).linear(&[1.0, 1.0], &[0.0], 1)?.build()?;
+/// let network = Device::cpu().load(&model)?;
+/// let rows = Rows::new(&[1.0, 2.0, 3.0, 4.0], 2)?;
+/// assert_eq!(rows.rows(), 2);
+/// let mut second = [0.0; 2];
+/// rows.bind(network.input())?.expand(1..2, &mut second);
+/// assert_eq!(second, [3.0, 4.0]);
+/// assert!(Rows::new(&[1.0; 3], 3)?.bind(network.input()).is_err());
+/// # Ok::<(), whybox::Error>(())
+/// ```
 pub trait Perturbation: Send + Sync {
     /// Number of variations, N.
     fn rows(&self) -> usize;
@@ -53,6 +69,28 @@ pub trait Perturbation: Send + Sync {
 }
 
 /// A perturbation fitted to a network's input: it writes rows, in the stored order of the input.
+///
+/// # Example
+/// ```
+/// use std::sync::Arc;
+/// use whybox::perturb::picture::PixelOrder;
+/// use whybox::perturb::segment::SegmentMap;
+/// use whybox::perturb::{Coalitions, Perturbation, Segments};
+/// use whybox::plan::InputLayout;
+///
+/// // Two pixels, each a segment; the rows show both, and the second alone.
+/// let map = SegmentMap::new(1, 2, vec![0, 1])?;
+/// let coalitions = Arc::new(Coalitions::from_words(2, vec![0b11, 0b10])?);
+/// let segments = Segments::new(vec![5.0, 7.0], vec![1.0, 1.0], map, PixelOrder::ChannelsFirst, coalitions)?;
+/// let layout = InputLayout { shape: vec![1, 1, 2], channels_last: false, vocabulary: None };
+/// let expander = segments.bind(&layout)?;
+/// let mut row = [0.0; 2];
+/// expander.expand(1..2, &mut row);
+/// assert_eq!(row, [1.0, 7.0]);
+/// assert_eq!(expander.locality().map(|locality| locality.players.to_vec()), Some(vec![0, 1]));
+/// assert!(expander.mixture().is_none());
+/// # Ok::<(), whybox::Error>(())
+/// ```
 pub trait Expander: Send + Sync {
     /// Writes rows `rows` into `out` (`rows.len() · input_len` elements). The CPU twin of
     /// [`program`](Expander::program).
@@ -89,6 +127,18 @@ pub trait Expander: Send + Sync {
 ///
 /// Bindings of group 0: 0 = uniform [`ExpandParams`], 1 = output (read-write `array<f32>`), 2… = `buffers`
 /// in order (read-only storage). A thread writes one element of the chunk; the grid is two-dimensional.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::{Perturbation, Rows};
+/// use whybox::plan::InputLayout;
+///
+/// let layout = InputLayout { shape: vec![2], channels_last: false, vocabulary: None };
+/// let rows = Rows::new(&[1.0, 2.0, 3.0, 4.0], 2)?;
+/// let program = rows.bind(&layout)?.program(1..2);
+/// assert_eq!((program.shader, program.buffers.len(), program.params), ("perturb/rows", 1, [0; 4]));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 pub struct Program {
     /// Name of the shader, for example `perturb/segments`.
     pub shader: &'static str,
@@ -99,6 +149,19 @@ pub struct Program {
 }
 
 /// Bytes for a storage buffer.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::{Data, Perturbation, Rows};
+/// use whybox::plan::InputLayout;
+///
+/// let layout = InputLayout { shape: vec![2], channels_last: false, vocabulary: None };
+/// let rows = Rows::new(&[1.0, 2.0, 3.0, 4.0], 2)?;
+/// let program = rows.bind(&layout)?.program(1..2);
+/// let [Data::Chunk(bytes)] = &program.buffers[..] else { panic!("rows are uploaded chunk by chunk") };
+/// assert_eq!(bytes, bytemuck::cast_slice::<f32, u8>(&[3.0, 4.0]));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 pub enum Data {
     /// The same for the whole run: uploaded once.
     Fixed(Arc<[u8]>),
@@ -107,6 +170,15 @@ pub enum Data {
 }
 
 /// Uniform of every expanding kernel (`shaders/shared/expand_params.wgsl`).
+///
+/// # Example
+/// ```
+/// use whybox::perturb::ExpandParams;
+///
+/// // Two rows of three elements, one after the other.
+/// let params = ExpandParams { total: 6, len: 3, groups_x: 1, stride: 3, params: [0; 4] };
+/// assert_eq!(bytemuck::bytes_of(&params).len(), 32);
+/// ```
 #[repr(C)]
 #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct ExpandParams {

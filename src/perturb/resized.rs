@@ -17,6 +17,29 @@ use crate::{Error, Result};
 
 /// A photo whose segments, drawn at the photo's own resolution, are present or absent; one row for each
 /// coalition.
+///
+/// # Example
+/// ```
+/// use std::sync::Arc;
+/// use whybox::perturb::picture::{Picture, PictureShape, Preprocess};
+/// use whybox::perturb::segment::SegmentMap;
+/// use whybox::perturb::{Coalitions, Footprints, ResizedSegments};
+/// use whybox::{Device, model::Model};
+///
+/// // A red photo, its left and its right half; the rows show all, and nothing.
+/// let photo = image::RgbImage::from_pixel(4, 4, image::Rgb([255, 0, 0]));
+/// let (shape, preprocess): (_, Preprocess) = (PictureShape::of(&[3, 2, 2])?, "unit".parse()?);
+/// let picture = Picture::new(photo, &shape, &preprocess)?;
+/// let halves = SegmentMap::new(4, 4, (0..16).map(|pixel| pixel % 4 / 2).collect())?;
+/// let black = ndarray::Array3::zeros((4, 4, 3));
+/// let footprints = Footprints::new(&picture, black.view(), &halves, &shape, &preprocess)?;
+/// let coalitions = Arc::new(Coalitions::from_words(2, vec![0b11, 0b00])?);
+/// let rows = ResizedSegments::new(Arc::new(footprints), shape, coalitions)?;
+/// let model = Model::builder("mean colour", &[3, 2, 2]).global_average_pool()?.build()?;
+/// let colours = Device::cpu().load(&model)?.responses(&rows, &Default::default())?;
+/// assert!((colours[[0, 0]] - 1.0).abs() < 1e-5 && colours[[1, 0]].abs() < 1e-5);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ResizedSegments {
     footprints: Arc<Footprints>,
@@ -25,6 +48,23 @@ pub struct ResizedSegments {
 }
 
 /// For each network pixel, the segments that it sees and what each adds.
+///
+/// # Example
+/// ```
+/// use whybox::perturb::Footprints;
+/// use whybox::perturb::picture::{Picture, PictureShape, Preprocess};
+/// use whybox::perturb::segment::SegmentMap;
+///
+/// let photo = image::RgbImage::from_pixel(4, 4, image::Rgb([255, 0, 0]));
+/// let (shape, preprocess): (_, Preprocess) = (PictureShape::of(&[3, 2, 2])?, "unit".parse()?);
+/// let picture = Picture::new(photo, &shape, &preprocess)?;
+/// let halves = SegmentMap::new(4, 4, (0..16).map(|pixel| pixel % 4 / 2).collect())?;
+/// let black = ndarray::Array3::zeros((4, 4, 3));
+/// let footprints = Footprints::new(&picture, black.view(), &halves, &shape, &preprocess)?;
+/// assert_eq!(footprints.players(), 2);
+/// assert_eq!(footprints.labels(), halves.labels()); // nothing was cropped away
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Footprints {
     /// The network's input with every segment absent, `[H, W, C]`, preprocessed.

@@ -22,6 +22,19 @@ pub enum FirstLayer {
 }
 
 /// Decisions that depend on the run: they use the whole run's sizes, never a chunk's.
+///
+/// # Example
+/// ```
+/// use whybox::model::Model;
+/// use whybox::plan::{Needs, Plan, Schedule};
+///
+/// let model = Model::builder("sum", &[2]).linear(&[1.0, 1.0], &[0.0], 1)?.build()?;
+/// let plan = Plan::new(&model)?;
+/// let needs = Needs { fixed_bytes: 100, sample_bytes: 10 };
+/// let schedule = Schedule::new(&plan, 25, None, needs, 200, 64)?;
+/// assert_eq!(schedule.chunks().collect::<Vec<_>>(), [0..10, 10..20, 20..25]);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     /// Number of samples of the run.
@@ -33,6 +46,19 @@ pub struct Schedule {
 }
 
 /// What a run needs in memory.
+///
+/// # Example
+/// ```
+/// use whybox::model::Model;
+/// use whybox::plan::{Needs, Plan, Schedule};
+///
+/// let model = Model::builder("sum", &[2]).linear(&[1.0, 1.0], &[0.0], 1)?.build()?;
+/// let plan = Plan::new(&model)?;
+/// let needs = Needs { fixed_bytes: 100, sample_bytes: 10 };
+/// assert_eq!(Schedule::new(&plan, 25, None, needs, 140, 64)?.chunk_rows, 4);
+/// assert!(Schedule::new(&plan, 25, None, needs, 105, 64).is_err()); // not even one sample
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
     /// Bytes whatever the number of samples: workspaces of threads, tables.

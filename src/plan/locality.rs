@@ -7,6 +7,24 @@ use std::sync::Arc;
 /// A two-state input: pixel `p` shows the instance where its player is present and the baseline where it
 /// is absent. An engine may select while it reads the first layer's input (the *fused* form), or share
 /// early layers between coalitions; the numbers are those of the expanding kernel.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Model, Window};
+/// use whybox::plan::{Locality, Plan};
+///
+/// // Two pixels, each a player, in two rows.
+/// let locality = Locality {
+///     players: [0, 1].into(),
+///     instance: [5.0, 7.0].into(),
+///     baseline: [1.0, 1.0].into(),
+///     masks: [0b01, 0b11].into(),
+///     words_per_row: 1,
+/// };
+/// let model = Model::builder("double", &[1, 1, 2]).conv(&[2.0], None, 1, Window::square(1), 1)?.build()?;
+/// assert!(Plan::new(&model)?.can_mask(&locality));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Locality {
     /// Player of each pixel; `u32::MAX` = the pixel always shows the instance.
@@ -25,6 +43,24 @@ pub struct Locality {
 /// Which players each pixel of the stored input depends on, one or several, and the coalitions of the run: what early
 /// layers can be shared by (see [`sharing`](super::sharing)). Two rows of the run whose coalitions agree on a pixel's
 /// players show the same pixel.
+///
+/// # Example
+/// ```
+/// use whybox::plan::{Dependence, Locality};
+///
+/// // The first pixel is a player's, the second always shows the instance.
+/// let locality = Locality {
+///     players: [0, u32::MAX].into(),
+///     instance: [5.0, 7.0].into(),
+///     baseline: [1.0, 1.0].into(),
+///     masks: [0b01, 0b11].into(),
+///     words_per_row: 1,
+/// };
+/// let dependence = Dependence::from(&locality);
+/// assert_eq!((&dependence.starts[..], &dependence.players[..]), (&[0, 1, 1][..], &[0][..]));
+/// assert_eq!(dependence.pixels(), 2);
+/// assert!(dependence.is_sound(2) && !dependence.is_sound(3)); // there are masks of two rows
+/// ```
 #[derive(Debug, Clone)]
 pub struct Dependence {
     /// Pixel p depends on `players[starts[p]..starts[p + 1]]`.

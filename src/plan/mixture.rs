@@ -11,6 +11,26 @@ use std::sync::Arc;
 ///
 /// An engine may use the structure: of `W x + c`, the first layer of a network, what instance and background add are
 /// computed once for each player and combined for each row.
+///
+/// # Example
+/// ```
+/// use whybox::plan::Mixture;
+///
+/// // One instance, two background rows; in the only coalition, the first of two features is present.
+/// let mixture = Mixture {
+///     features: 2,
+///     instances: [1.0, 2.0].into(),
+///     background: [10.0, 20.0, 30.0, 40.0].into(),
+///     players: [0, 1].into(),
+///     player_count: 2,
+///     masks: [0b01].into(),
+///     words_per_row: 1,
+/// };
+/// assert_eq!((mixture.instance_rows(), mixture.background_rows(), mixture.coalitions()), (1, 2, 1));
+/// let mut row = [0.0; 2];
+/// mixture.write(1, &mut row);
+/// assert_eq!(row, [1.0, 40.0]);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Mixture {
     /// Elements of a row, F.

@@ -19,6 +19,26 @@ pub type BufferId = usize;
 pub type WeightId = usize;
 
 /// Rows by channels within an activation buffer; see the module's text for the address of an element.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Model, Window};
+/// use whybox::plan::{Plan};
+///
+/// // Two convolutions that write next to one another.
+/// let net = Model::builder("side by side", &[1, 4, 4]);
+/// let input = net.mark();
+/// let net = net.conv(&[1.0; 2], None, 2, Window::square(1), 1)?;
+/// let left = net.mark();
+/// let net = net.resume(input)?.conv(&[1.0; 3], None, 3, Window::square(1), 1)?;
+/// let model = net.concat(&[left])?.build()?;
+/// let plan = Plan::new(&model)?;
+/// let [left, right] = [plan.steps[0].output, plan.steps[1].output];
+/// assert_eq!(left.buffer, right.buffer);
+/// assert_eq!([left.offset, right.offset], [0, 2]);
+/// assert_eq!([left.stride, right.stride], [5, 5]);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct View {
     /// The buffer.
@@ -30,6 +50,20 @@ pub struct View {
 }
 
 /// Geometry of a sliding window, all sizes per sample.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Model, Window};
+/// use whybox::plan::{Kernel, Plan};
+///
+/// let model = Model::builder("conv", &[1, 4, 4]).conv(&[1.0; 18], None, 2, Window::square(3), 1)?.build()?;
+/// let plan = Plan::new(&model)?;
+/// let Kernel::Conv(conv) = &plan.steps[0].kernel else { panic!("another kernel") };
+/// let sliding = conv.sliding;
+/// assert_eq!((sliding.output, sliding.input_rows(), sliding.output_rows()), ([2, 2], 16, 4));
+/// assert!(!sliding.is_pointwise());
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sliding {
     /// Input height and width.
@@ -60,6 +94,23 @@ impl Sliding {
 
 /// A convolution or, where the window is pointwise, a matrix product over rows:
 /// `out[p, o] = act(Σ_{t,i} in[p + t, i] · w[t, i, o] + bias[o] (+ residual[p, o]))`.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Activation, Model, Window};
+/// use whybox::plan::{Kernel, Plan};
+///
+/// let model = Model::builder("conv", &[1, 4, 4])
+///     .conv(&[1.0; 18], None, 2, Window::square(3), 1)?
+///     .activation(Activation::Relu)?
+///     .build()?;
+/// let plan = Plan::new(&model)?;
+/// let Kernel::Conv(conv) = &plan.steps[0].kernel else { panic!("another kernel") };
+/// assert_eq!((conv.cin, conv.cout, conv.groups, conv.bias), (1, 2, 1, None));
+/// assert_eq!(conv.activation, Activation::Relu); // it needs no step of its own
+/// assert_eq!(plan.weights[conv.weight].data.len(), 18);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conv {
     /// Window and picture sizes. A Linear has `input = output = [1, rows]` and a 1×1 window.
@@ -82,6 +133,18 @@ pub struct Conv {
 
 /// Max or average pooling; windows never read outside the picture. The divisor of an average counts the
 /// taps inside the picture, or, with `count_include_pad`, those inside the padded picture.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Model, PoolKind, Window};
+/// use whybox::plan::{Kernel, Plan};
+///
+/// let model = Model::builder("pool", &[1, 4, 4]).max_pool(Window::square(2).stride(2))?.build()?;
+/// let plan = Plan::new(&model)?;
+/// let Kernel::Pool(pool) = &plan.steps[0].kernel else { panic!("another kernel") };
+/// assert_eq!((pool.kind, pool.channels, pool.sliding.output), (PoolKind::Max, 1, [2, 2]));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pool {
     /// Max or average.
@@ -95,6 +158,18 @@ pub struct Pool {
 /// Reduction of a contiguous sample seen as `[outer, len, inner]` over the middle axis; the output is
 /// `[outer, inner]`. Input and output views have `stride` = `inner` where they are contiguous; the input
 /// may be a channel view only if `outer == 1` (rows = len, channels = inner).
+///
+/// # Example
+/// ```
+/// use whybox::model::{Model, ReduceKind};
+/// use whybox::plan::{Kernel, Plan};
+///
+/// let model = Model::builder("sums", &[2, 3]).reduce(ReduceKind::Sum, &[1], false)?.build()?;
+/// let plan = Plan::new(&model)?;
+/// let Kernel::Reduce(reduce) = &plan.steps[0].kernel else { panic!("another kernel") };
+/// assert_eq!((reduce.outer, reduce.len, reduce.inner), (2, 3, 1));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reduce {
     /// Mean, sum, …
@@ -108,6 +183,18 @@ pub struct Reduce {
 }
 
 /// `out = act(in)` over rows × channels.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Activation, Model};
+/// use whybox::plan::{Kernel, Plan};
+///
+/// let model = Model::builder("relu", &[3]).activation(Activation::Relu)?.build()?;
+/// let plan = Plan::new(&model)?;
+/// let Kernel::Map(map) = &plan.steps[0].kernel else { panic!("another kernel") };
+/// assert_eq!((map.rows, map.channels, map.activation), (1, 3, Activation::Relu));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Map {
     /// Rows per sample.
@@ -119,6 +206,19 @@ pub struct Map {
 }
 
 /// `out[r, c] = act(scale[c] · in[r, c] + shift[c])`.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Model};
+/// use whybox::plan::{Kernel, Plan};
+///
+/// let model = Model::builder("affine", &[2]).affine(&[2.0, 3.0], &[0.5, 0.0])?.build()?;
+/// let plan = Plan::new(&model)?;
+/// let Kernel::Affine(affine) = &plan.steps[0].kernel else { panic!("another kernel") };
+/// assert_eq!((affine.rows, affine.channels), (1, 2));
+/// assert_eq!(plan.weights[affine.scale].data[..], [2.0, 3.0]);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Affine {
     /// Rows per sample.
@@ -134,6 +234,20 @@ pub struct Affine {
 }
 
 /// Where a binary step finds its second operand.
+///
+/// # Example
+/// ```
+/// use whybox::model::{BinaryKind, Model, Tensor};
+/// use whybox::plan::{Kernel, Operand, Plan};
+///
+/// let least = Tensor::new(&[3], vec![0.0, 1.0, 2.0]);
+/// let model = Model::builder("at least", &[3]).binary_const(BinaryKind::Max, &least)?.build()?;
+/// let plan = Plan::new(&model)?;
+/// let Kernel::Binary(binary) = &plan.steps[0].kernel else { panic!("another kernel") };
+/// let Operand::Constant(least) = binary.b else { panic!("not a constant") };
+/// assert_eq!(plan.weights[least].data[..], [0.0, 1.0, 2.0]);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operand {
     /// The step's second input.
@@ -144,6 +258,21 @@ pub enum Operand {
 
 /// `out = act(a ∘ b)` over up to four axes with broadcasting. Element (i0, i1, i2, i3) of an operand lies at
 /// `offset + Σ i_k · stride_k`; a stride of 0 repeats. `a` is the step's first input.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Activation, BinaryKind, Model};
+/// use whybox::plan::{Kernel, Operand, Plan};
+///
+/// let net = Model::builder("negative part", &[3]);
+/// let input = net.mark();
+/// let model = net.activation(Activation::Relu)?.binary(BinaryKind::Sub, input)?.build()?;
+/// let plan = Plan::new(&model)?;
+/// let Kernel::Binary(binary) = &plan.steps[1].kernel else { panic!("another kernel") };
+/// assert_eq!((binary.kind, binary.b, binary.shape), (BinaryKind::Sub, Operand::Input, [1, 1, 1, 3]));
+/// assert_eq!(plan.steps[1].inputs.len(), 2);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Binary {
     /// The function.
@@ -165,6 +294,19 @@ pub struct Binary {
 }
 
 /// A strided copy over up to six axes (Transpose, layout changes, Concat pieces that cannot be written in place).
+///
+/// # Example
+/// ```
+/// use whybox::model::{Model};
+/// use whybox::plan::{Kernel, Plan};
+///
+/// let model = Model::builder("transpose", &[2, 3]).transpose(&[1, 0])?.build()?;
+/// let plan = Plan::new(&model)?;
+/// let Kernel::Copy(copy) = &plan.steps[0].kernel else { panic!("another kernel") };
+/// assert_eq!(copy.shape, [1, 1, 1, 1, 3, 2]);
+/// assert_eq!((&copy.in_strides[4..], &copy.out_strides[4..]), (&[1, 3][..], &[2, 1][..]));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Copy {
     /// Lengths of the axes, outermost first, padded with leading 1s.
@@ -176,6 +318,18 @@ pub struct Copy {
 }
 
 /// Softmax over the middle axis of a contiguous sample `[outer, len, inner]`, or its logarithm.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Model};
+/// use whybox::plan::{Kernel, Plan};
+///
+/// let model = Model::builder("softmax", &[3]).softmax()?.build()?;
+/// let plan = Plan::new(&model)?;
+/// let Kernel::Softmax(softmax) = &plan.steps[0].kernel else { panic!("another kernel") };
+/// assert_eq!((softmax.outer, softmax.len, softmax.inner, softmax.log), (1, 3, 1, false));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Softmax {
     /// Product of the axes before.
@@ -192,6 +346,19 @@ pub struct Softmax {
 /// outer · len, channels groups · width, and the elements of one (outer, group) are normalised together.
 ///
 /// LayerNormalization has `len` = `groups` = 1, InstanceNormalization `width` = 1.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Model};
+/// use whybox::plan::{Kernel, Plan};
+///
+/// let model = Model::builder("tokens", &[2, 4]).layer_norm(&[1.0; 4], &[0.0; 4], 1e-5)?.build()?;
+/// let plan = Plan::new(&model)?;
+/// let Kernel::Normalize(norm) = &plan.steps[0].kernel else { panic!("another kernel") };
+/// assert_eq!((norm.rows(), norm.channels()), (2, 4));
+/// assert_eq!((norm.outer, norm.len, norm.groups, norm.width), (2, 1, 1, 4));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Normalize {
     /// What is subtracted and divided by.
@@ -225,6 +392,19 @@ impl Normalize {
 }
 
 /// Local response normalisation over the channels of each row.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Model, Response};
+/// use whybox::plan::{Kernel, Plan};
+///
+/// let response = Response { size: 5, alpha: 1e-4, beta: 0.75, bias: 1.0 };
+/// let model = Model::builder("lrn", &[8]).lrn(response)?.build()?;
+/// let plan = Plan::new(&model)?;
+/// let Kernel::Lrn(lrn) = &plan.steps[0].kernel else { panic!("another kernel") };
+/// assert_eq!((lrn.rows, lrn.channels, lrn.response), (1, 8, response));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Lrn {
     /// Rows per sample.
@@ -236,6 +416,21 @@ pub struct Lrn {
 }
 
 /// What a step computes.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Activation, Model};
+/// use whybox::plan::{Kernel, Plan};
+///
+/// let model =
+///     Model::builder("two", &[3]).linear(&[1.0; 6], &[], 2)?.activation(Activation::Relu)?.build()?;
+/// let plan = Plan::new(&model)?;
+/// let kernel = &plan.steps[0].kernel;
+/// assert!(matches!(kernel, Kernel::Conv(conv) if conv.sliding.is_pointwise()));
+/// assert_eq!((kernel.output_shape(), kernel.activation()), (vec![2], Activation::Relu));
+/// assert_eq!(kernel.weights().len(), 1); // there is no bias
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum Kernel {
     /// Convolution or matrix product.
@@ -269,6 +464,20 @@ pub enum Kernel {
 }
 
 /// One kernel with the places it reads and writes.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Activation, Model};
+/// use whybox::plan::{Plan};
+///
+/// let model =
+///     Model::builder("two", &[3]).linear(&[1.0; 6], &[], 2)?.activation(Activation::Relu)?.build()?;
+/// let plan = Plan::new(&model)?;
+/// let step = &plan.steps[0];
+/// assert_eq!((step.name.as_str(), step.macs), ("linear_0 + relu_1", 6));
+/// assert_eq!((step.inputs[0], step.output), (plan.input, plan.output));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// Names of the graph's nodes that it computes, joined by " + ".
@@ -284,6 +493,18 @@ pub struct Step {
 }
 
 /// A constant of the plan.
+///
+/// # Example
+/// ```
+/// use whybox::model::{Model};
+/// use whybox::plan::{Kernel, Plan};
+///
+/// let model = Model::builder("two", &[2]).linear(&[1.0, 2.0, 3.0, 4.0], &[], 2)?.build()?;
+/// let plan = Plan::new(&model)?;
+/// let Kernel::Conv(linear) = &plan.steps[0].kernel else { panic!("another kernel") };
+/// assert_eq!(plan.weights[linear.weight].data[..], [1.0, 3.0, 2.0, 4.0]); // outputs innermost
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Weight {
     /// Elements, in the order that the kernel's text states.
@@ -294,6 +515,19 @@ pub struct Weight {
 ///
 /// The caller's order is the graph's (`[C, H, W]` for pictures); a plan whose first layer wants channels
 /// last has the perturbation write them so, and spends no step on it.
+///
+/// # Example
+/// ```
+/// use whybox::plan::InputLayout;
+///
+/// let layout = InputLayout { shape: vec![2, 1, 2], channels_last: true, vocabulary: None };
+/// let mut stored = [0.0; 4];
+/// layout.store(&[1.0, 2.0, 3.0, 4.0], &mut stored);
+/// assert_eq!((layout.len(), layout.channels_pixels(), stored), (4, (2, 2), [1.0, 3.0, 2.0, 4.0]));
+///
+/// let tokens = InputLayout { shape: vec![3], channels_last: false, vocabulary: Some(100) };
+/// assert!(tokens.check_ids(&[7.0, 99.0, 0.0]).is_ok() && tokens.check_ids(&[7.0, 100.0, 0.0]).is_err());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputLayout {
     /// Per-sample shape in the graph's order, for example `[C, H, W]`.

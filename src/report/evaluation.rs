@@ -13,6 +13,17 @@ use crate::Result;
 use crate::evaluate::{Judgement, Metric, Scores, Summary};
 
 /// What is known of a judged instance besides its scores.
+///
+/// # Example
+/// ```
+/// use whybox::report::{EvaluatedInput, Evaluation};
+///
+/// let input = EvaluatedInput { output: 281, output_name: "tabby".into(), prediction: 0.93, players: 50 };
+/// let mut evaluation = Evaluation::default(); // of no method yet, so an instance has no judgement
+/// evaluation.push("cat.jpg", input.clone(), &[])?;
+/// assert_eq!(evaluation.inputs, [input]);
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct EvaluatedInput {
     /// The explained output's number.

@@ -30,6 +30,23 @@ pub struct SurrogateOptions {
 }
 
 /// What a surrogate is on its features.
+///
+/// # Example
+/// ```
+/// use ndarray::array;
+/// use whybox::perturb::Coalitions;
+/// use whybox::solve::{Gram, Regression, Surrogate, SurrogateOptions};
+///
+/// // 1 + 2·x₀ + 3·x₁
+/// let rows = array![[1u8, 1], [0, 1], [1, 0], [0, 0]];
+/// let mut gram = Gram::new(2, 1);
+/// gram.add(&Coalitions::from_dense(rows.view())?, &[1.0; 4], array![[6.0], [4.0], [3.0], [1.0]].view())?;
+/// let lasso = SurrogateOptions { regression: Regression::Lasso, alpha: 0.625, ..Default::default() };
+/// let fit = Surrogate::fit(&gram, 0, &lasso)?;
+/// let [(1, strong), (0, weak)] = fit.coefficients[..] else { panic!("two players, the stronger first") };
+/// assert!((strong - 0.5).abs() < 1e-9 && weak.abs() < 1e-9); // a ridge leaves no zero
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Regression {
     /// [`Ridge`], as in `lime`.

@@ -35,6 +35,23 @@ const PREFERRED_MACS: u64 = 1 << 32;
 const MOST_ROWS: u64 = 4096;
 
 /// A plan made ready for the processor.
+///
+/// # Example
+/// ```
+/// use std::sync::Arc;
+/// use whybox::device::{RunOptions, cpu::Cpu};
+/// use whybox::perturb::{Perturbation, Rows};
+/// use whybox::{model::Model, plan::Plan};
+///
+/// let model = Model::builder("sum", &[2]).linear(&[1.0, 1.0], &[0.0], 1)?.build()?;
+/// let plan = Arc::new(Plan::new(&model)?);
+/// let rows = Rows::new(&[1.0; 200], 2)?;
+/// let expander = rows.bind(&plan.input_layout)?;
+/// let network = Cpu::new().load(plan.clone())?;
+/// let profile = network.profile(expander.as_ref(), 100, &RunOptions::default())?;
+/// assert_eq!((profile.len(), profile[0].macs), (1, 200));
+/// # Ok::<(), whybox::Error>(())
+/// ```
 pub struct CpuNetwork {
     level: Level,
     plan: Arc<Plan>,

@@ -4,6 +4,31 @@
 use crate::plan::Conv;
 
 /// The kernels of a convolution.
+///
+/// # Example
+/// ```
+/// use std::sync::Arc;
+/// use whybox::device::RunOptions;
+/// use whybox::device::cpu::{ConvKernel, Cpu};
+/// use whybox::model::{Model, Window};
+/// use whybox::perturb::{Perturbation, Rows};
+/// use whybox::plan::Plan;
+///
+/// // Every kernel adds up the nine neighbours.
+/// let window = Window::square(3).pad(1);
+/// let model = Model::builder("sums", &[1, 4, 4]).conv(&[1.0; 9], None, 1, window, 1)?.build()?;
+/// let plan = Arc::new(Plan::new(&model)?);
+/// let ones = Rows::new(&[1.0; 16], 16)?;
+/// let expander = ones.bind(&plan.input_layout)?;
+/// for kernel in [ConvKernel::Padded, ConvKernel::Direct, ConvKernel::Winograd] {
+///     let network = Cpu::new().load_with(plan.clone(), kernel)?;
+///     network.run(expander.as_ref(), 1, &RunOptions::default(), &mut |_, sums| {
+///         assert!((sums[5] - 9.0).abs() < 1e-3, "{kernel:?}");
+///         Ok(())
+///     })?;
+/// }
+/// # Ok::<(), whybox::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConvKernel {
     /// One filter for each channel.

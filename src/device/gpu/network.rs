@@ -57,6 +57,7 @@ struct Asked<'a> {
 }
 
 /// A plan with its weights on a GPU.
+#[doc(hidden)]
 pub struct GpuNetwork {
     pub(super) gpu: Arc<Gpu>,
     pub(super) plan: Arc<Plan>,

@@ -23,12 +23,16 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+#[doc(hidden)]
 pub use choose::{Candidate, Costs, StepCost, by_cost};
+#[doc(hidden)]
 pub use program::{Live, Op, Piece, Program, Source, Value, ValueId};
 pub(crate) use program::{Reading, binary_rows, reading};
 pub(crate) use restrict::MOST_ROWS;
+#[doc(hidden)]
 pub use restrict::Restriction;
 use restrict::{Presence, Scratch};
+#[doc(hidden)]
 pub use sets::SetId;
 use sets::Sets;
 
@@ -83,6 +87,7 @@ pub struct SharingReport {
 }
 
 /// The columns of a value: for each pixel one for each distinct restriction, pixel by pixel.
+#[doc(hidden)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
     /// The players on which each pixel depends.
@@ -104,6 +109,7 @@ impl Columns {
 }
 
 /// The restrictions of a block's coalitions, by set.
+#[doc(hidden)]
 #[derive(Debug, Default)]
 pub struct Restrictions {
     of: Vec<Option<Restriction>>,
@@ -123,6 +129,7 @@ impl Restrictions {
 }
 
 /// The sets of players behind every value of a program, which all blocks of a run share.
+#[doc(hidden)]
 pub struct Analysis {
     program: Arc<Program>,
     dependence: Dependence,
@@ -133,6 +140,7 @@ pub struct Analysis {
 }
 
 /// How a block of samples runs: the first steps over columns.
+#[doc(hidden)]
 pub struct Prefix {
     /// How many steps.
     pub steps: usize,
@@ -151,6 +159,7 @@ pub struct Prefix {
 }
 
 /// What became of a block.
+#[doc(hidden)]
 pub enum Choice {
     /// Sharing pays and fits.
     Shared(Box<Prefix>),
