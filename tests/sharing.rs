@@ -21,8 +21,8 @@ use cpu::{difference, largest};
 use pictures::*;
 use plans::{Making, sliding, square, whole};
 use reference::run_reference;
-use whybox::device::gpu::Gpu;
 use whybox::device::RunOptions;
+use whybox::device::gpu::Gpu;
 use whybox::model::{Activation, BinaryKind, PoolKind, Window};
 use whybox::plan::*;
 
