@@ -1,13 +1,17 @@
 //! Comparisons of explanations: the library against its own single metrics, `whybox evaluate` as a user runs it, and its page in a
 //! browser.
 
+#[allow(dead_code, reason = "shared with other test files")]
+#[path = "common/program.rs"]
+mod program;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use image::{Rgb, RgbImage, imageops};
+use program::{bad, folder, good};
 use serde_json::Value;
-use tempfile::TempDir;
 use whybox::evaluate::*;
 use whybox::explain::{FunctionGame, Game, KernelShap, Labels, Lime};
 use whybox::report::{EvaluatedInput, Evaluation};
@@ -144,20 +148,6 @@ fn whybox(folder: &Path, arguments: &[&str]) -> Output {
         .expect("the program starts")
 }
 
-fn good(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn bad(output: &Output, words: &[&str]) {
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.starts_with("error:") && !message.contains("panicked"), "{message}");
-    for word in words {
-        assert!(message.contains(word), "{word:?} is missing in: {message}");
-    }
-}
-
 fn document(folder: &Path, arguments: &[&str]) -> Value {
     serde_json::from_str(&good(&whybox(folder, &[arguments, &["--json"]].concat()))).expect("a document")
 }
@@ -184,10 +174,6 @@ fn photos(folder: &Path) {
         let mask = RgbImage::from_fn(w, h, |x, _| Rgb([if x < w / 2 { 255 } else { 0 }; 3]));
         mask.save(folder.join(format!("masks/{name}.png"))).expect("a mask");
     }
-}
-
-fn folder() -> TempDir {
-    tempfile::tempdir().expect("a temporary folder")
 }
 
 const SMALL: [&str; 4] = ["--segments", "grid:rows=5,cols=5", "--samples", "200"];

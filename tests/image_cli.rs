@@ -1,12 +1,16 @@
 //! `whybox image` as a user runs it: every method, several photos, interruption.
 
+#[allow(dead_code, reason = "shared with other test files")]
+#[path = "common/program.rs"]
+mod program;
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use image::{Rgb, RgbImage};
+use program::{folder, good};
 use serde_json::Value;
-use tempfile::TempDir;
 
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_whybox"));
@@ -18,11 +22,6 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
     command(folder, arguments).output().expect("the program starts")
 }
 
-fn good(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 fn document(folder: &Path, arguments: &[&str]) -> Value {
     let mut all = vec!["--json"];
     all.extend(arguments);
@@ -31,10 +30,6 @@ fn document(folder: &Path, arguments: &[&str]) -> Value {
 
 fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().expect("an array").iter().map(|x| x.as_f64().expect("a number")).collect()
-}
-
-fn folder() -> TempDir {
-    tempfile::tempdir().expect("a temporary folder")
 }
 
 const GRID: [&str; 4] = ["--device", "cpu", "--segments", "grid:rows=3,cols=3"];

@@ -1,43 +1,17 @@
 //! `whybox table` and `whybox text` as a user runs them, and what bad tables are told.
 
+#[allow(dead_code, reason = "shared with other test files")]
+#[path = "common/program.rs"]
+mod program;
+
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
+use program::{bad, folder, good, whybox};
 use serde_json::Value;
-use tempfile::TempDir;
 use whybox::Error;
 use whybox::table::{BackgroundChoice, Encoding, Groups, Kind, Missing, RawTable};
-
-fn whybox(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_whybox"))
-        .args(arguments)
-        .args(["--device", "cpu"])
-        .current_dir(folder)
-        .env("NO_COLOR", "1")
-        .output()
-        .expect("the program starts")
-}
-
-fn folder() -> TempDir {
-    tempfile::tempdir().expect("a temporary folder")
-}
-
-fn good(output: &Output) -> String {
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{message}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn bad(output: &Output, words: &[&str]) {
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.starts_with("error:") && !message.contains("panicked"), "{message}");
-    for word in words {
-        assert!(message.contains(word), "{word:?} is missing in: {message}");
-    }
-}
 
 fn asset(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/table").join(name)

@@ -1,41 +1,15 @@
 //! `whybox table` and `whybox text` by Shapley values: against shap, and what bad input is told.
 
+#[allow(dead_code, reason = "shared with other test files")]
+#[path = "common/program.rs"]
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
+use program::{bad, folder, good, whybox};
 use serde_json::Value;
-use tempfile::TempDir;
 use whybox::report::Document;
-
-fn whybox(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_whybox"))
-        .args(arguments)
-        .args(["--device", "cpu"])
-        .current_dir(folder)
-        .env("NO_COLOR", "1")
-        .output()
-        .expect("the program starts")
-}
-
-fn good(output: &Output) -> String {
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{message}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn bad(output: &Output, words: &[&str]) {
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.starts_with("error:") && !message.contains("panicked"), "{message}");
-    for word in words {
-        assert!(message.contains(word), "{word:?} is missing in: {message}");
-    }
-}
-
-fn folder() -> TempDir {
-    tempfile::tempdir().expect("a temporary folder")
-}
 
 fn document(folder: &Path, arguments: &[&str]) -> Document {
     Document::from_json(&good(&whybox(folder, &[arguments, &["--json"]].concat()))).expect("a document")
