@@ -7,6 +7,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::document::{Document, Explained, Instance, Kind, Output};
+use super::head::{POLICY, head};
 use super::number::{Rounding, count, counted, percent, r_squared, rate};
 use super::plot::{self, Lettering, PlotKind, PlotOptions, ThemeName, quantity, theme};
 use super::run_section::Run;
@@ -14,8 +15,6 @@ use crate::Result;
 
 const STYLE: &str = concat!(include_str!("page.css"), include_str!("document_page.css"));
 const SCRIPT: &str = include_str!("document_page.js");
-const POLICY: &str =
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
 /// Instances × outputs that have a section of their own; the JSON file holds all others.
 const SECTIONS: usize = 40;
@@ -61,20 +60,14 @@ impl<'a> Page<'a> {
             overviews.push(self.overview(output)?);
         }
         let title = format!("Why {}?", first.name);
+        let style = html! {
+            (PreEscaped(STYLE))
+            ":root{--against:" (theme::sign(-1.0)) ";--for:" (theme::sign(1.0)) ";--opacity:1}"
+        };
         let markup = html! {
             (DOCTYPE)
             html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta http-equiv="Content-Security-Policy" content=(POLICY);
-                    meta name="color-scheme" content="light dark";
-                    title { (title) " · " (document.method) " · " (document.network) }
-                    style {
-                        (PreEscaped(STYLE))
-                        ":root{--against:" (theme::sign(-1.0)) ";--for:" (theme::sign(1.0)) ";--opacity:1}"
-                    }
-                }
+                (head(POLICY, html! { (title) " · " (document.method) " · " (document.network) }, style))
                 body {
                     header {
                         p.kicker { (document.method) " · " (document.network) }

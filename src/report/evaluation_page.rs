@@ -7,6 +7,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::document::Explained;
 use super::evaluation::{Evaluation, Mark};
+use super::head::{POLICY, head};
 use super::number::{Rounding, count, counted, percent, seconds};
 use super::plot::{Lettering, PlotOptions, ThemeName, lines};
 use super::run_section::Run;
@@ -15,8 +16,6 @@ use crate::evaluate::Metric;
 
 const STYLE: &str = concat!(include_str!("page.css"), include_str!("evaluation_page.css"));
 const SCRIPT: &str = include_str!("evaluation_page.js");
-const POLICY: &str =
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 /// Inputs that the page lists; the files hold all others.
 const LISTED: usize = 100;
 
@@ -32,14 +31,7 @@ impl Evaluation {
         let markup = html! {
             (DOCTYPE)
             html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta http-equiv="Content-Security-Policy" content=(POLICY);
-                    meta name="color-scheme" content="light dark";
-                    title { (title) " · " (self.network) }
-                    style { (PreEscaped(STYLE)) }
-                }
+                (head(POLICY, html! { (title) " · " (self.network) }, html! { (PreEscaped(STYLE)) }))
                 body {
                     header {
                         p.kicker { "Evaluation · " (self.network) " · " (self.counted_inputs()) }

@@ -8,6 +8,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::colour;
 use super::figure::exact_gap;
+use super::head::{POLICY, head};
 use super::image_report::{ExplainedClass, ImageReport, Scale};
 use super::number::{Rounding, count, counted, output, percent, r_squared, rate};
 use super::overlay::Drawing;
@@ -17,8 +18,6 @@ use crate::Result;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
-const POLICY: &str =
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
 /// The page of a valid report.
 pub(super) fn page(report: &ImageReport, drawing: &Drawing, warnings: &[String]) -> Result<String> {
@@ -27,14 +26,7 @@ pub(super) fn page(report: &ImageReport, drawing: &Drawing, warnings: &[String])
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="color-scheme" content="light dark";
-                title { (title) " · " (report.method) " · " (report.network) }
-                style { (PreEscaped(STYLE)) (PreEscaped(palette())) }
-            }
+            (head(POLICY, html! { (title) " · " (report.method) " · " (report.network) }, html! { (PreEscaped(STYLE)) (PreEscaped(palette())) }))
             body {
                 header {
                     p.kicker { (report.method) " · " (report.network) }

@@ -9,6 +9,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
 use maud::{DOCTYPE, PreEscaped, html};
 
+use super::head::head;
 use super::image_report::ImageReport;
 use super::number::{counted, output};
 use super::overlay::quiet_map;
@@ -82,14 +83,7 @@ impl PhotoIndex {
         let markup = html! {
             (DOCTYPE)
             html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta http-equiv="Content-Security-Policy" content=(policy);
-                    meta name="color-scheme" content="light dark";
-                    title { (done) " · " (self.title) }
-                    style { (PreEscaped(STYLE)) (PreEscaped(OWN_STYLE)) }
-                }
+                (head(policy, html! { (done) " · " (self.title) }, html! { (PreEscaped(STYLE)) (PreEscaped(OWN_STYLE)) }))
                 body {
                     header { p.kicker { (self.title) } h1 { (done) " explained" (failures) } }
                     main {

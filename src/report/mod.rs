@@ -26,6 +26,7 @@ mod evaluation_page;
 mod evaluation_terminal;
 mod figure;
 mod fonts;
+mod head;
 mod html;
 mod image_report;
 mod index_page;
