@@ -44,11 +44,12 @@ impl Scatter {
 fn subject(name: &str, game: &dyn Game, clear: &dyn Fn(), samples: usize, seeds: u64) -> Result<()> {
     let variants = [
         ("independent (lime)", Sampling::Independent, Control::None),
-        ("independent, control", Sampling::Independent, Control::Logistic),
+        ("independent, process", Sampling::Independent, Control::GaussianProcess),
         ("paired", Sampling::Paired, Control::None),
-        ("paired, control", Sampling::Paired, Control::Logistic),
+        ("paired, process", Sampling::Paired, Control::GaussianProcess),
         ("orthogonal", Sampling::Orthogonal, Control::None),
-        ("orthogonal, control (default)", Sampling::Orthogonal, Control::Logistic),
+        ("orthogonal, logistic", Sampling::Orthogonal, Control::Logistic),
+        ("orthogonal, process (default)", Sampling::Orthogonal, Control::GaussianProcess),
     ];
     let mut runs = vec![Vec::new(); variants.len()];
     for seed in 0..seeds {

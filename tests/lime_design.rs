@@ -1,4 +1,4 @@
-//! LIME's designs and its control variate: less scatter over seeds, the same means, honest errors.
+//! LIME's designs and its control variates: less scatter over seeds, the same means, honest errors.
 
 use ndarray::Array2;
 use whybox::explain::{Attribution, Control, FunctionGame, Game, Labels, Lime};
@@ -80,6 +80,8 @@ fn designs_scatter_less_about_the_same_means() -> Result<()> {
             (Sampling::Orthogonal, Control::None, 0.95),
             (Sampling::Independent, Control::Logistic, 0.8),
             (Sampling::Orthogonal, Control::Logistic, 0.65),
+            (Sampling::Independent, Control::GaussianProcess, 0.7),
+            (Sampling::Orthogonal, Control::GaussianProcess, 0.5),
         ] {
             let ours = scatter(&lime(sampling, control), &game, seeds)?;
             let ratio = total(&ours, |p| p.1) / total(&theirs, |p| p.1);
@@ -106,12 +108,15 @@ fn designs_scatter_less_about_the_same_means() -> Result<()> {
 fn a_game_that_no_logistic_model_follows_is_not_biased() -> Result<()> {
     let (game, seeds) = (parities(9), 60);
     let theirs = scatter(&lime(Sampling::Independent, Control::None), &game, seeds)?;
-    let ours = scatter(&lime(Sampling::Orthogonal, Control::Logistic), &game, seeds)?;
-    for (a, b) in ours.iter().zip(&theirs) {
-        let error = ((a.1 * a.1 + b.1 * b.1) / seeds as f64).sqrt();
-        assert!((a.0 - b.0).abs() <= 3.5 * error, "{} {} ± {error}", a.0, b.0);
+    for control in [Control::Logistic, Control::GaussianProcess] {
+        let ours = scatter(&lime(Sampling::Orthogonal, control), &game, seeds)?;
+        for (a, b) in ours.iter().zip(&theirs) {
+            let error = ((a.1 * a.1 + b.1 * b.1) / seeds as f64).sqrt();
+            assert!((a.0 - b.0).abs() <= 3.5 * error, "{} {} ± {error}", a.0, b.0);
+        }
+        println!("{control:?} {:.2}", total(&ours, |p| p.1) / total(&theirs, |p| p.1));
+        assert!(total(&ours, |p| p.1) <= 1.05 * total(&theirs, |p| p.1), "never worse");
     }
-    assert!(total(&ours, |p| p.1) <= 1.05 * total(&theirs, |p| p.1), "never worse");
     Ok(())
 }
 
@@ -125,24 +130,27 @@ fn odd_outputs_fall_back_or_stay_finite() -> Result<()> {
         out[3] = f64::from(u8::from(count > 5.0)); // a step
         out[4] = 0.0; // constant, at the edge
     });
-    let both = [Control::None, Control::Logistic].map(|control| {
+    let both = [Control::None, Control::Logistic, Control::GaussianProcess].map(|control| {
         Lime { labels: Labels::All, ..lime(Sampling::Orthogonal, control) }
             .explain(&game, &mut |_| {})
             .map(|found| found.attributions)
     });
-    let [plain, controlled] = both;
-    let (plain, controlled) = (plain?, controlled?);
-    assert_eq!(plain[0], controlled[0], "no probability: without control");
-    for attribution in &controlled {
-        assert!(attribution.values.iter().all(|v| v.is_finite()), "{attribution:?}");
-        let errors = attribution.standard_errors.as_ref().expect("errors");
-        assert!(errors.iter().all(|e| e.is_finite()), "{attribution:?}");
-    }
-    for constant in [1, 4] {
-        assert!(controlled[constant].values.iter().all(|v| v.abs() < 1e-9), "{:?}", controlled[constant]);
-    }
-    for (player, (a, b)) in plain[2].values.iter().zip(&controlled[2].values).enumerate() {
-        assert!((a - b).abs() < 0.02, "separable, player {player}: {a} {b}");
+    let [plain, logistic, process] = both;
+    let (plain, logistic, process) = (plain?, logistic?, process?);
+    for controlled in [&logistic, &process] {
+        assert_eq!(plain[0], controlled[0], "no probability: without control");
+        for attribution in controlled {
+            assert!(attribution.values.iter().all(|v| v.is_finite()), "{attribution:?}");
+            let errors = attribution.standard_errors.as_ref().expect("errors");
+            assert!(errors.iter().all(|e| e.is_finite()), "{attribution:?}");
+        }
+        for constant in [1, 4] {
+            let values = &controlled[constant].values;
+            assert!(values.iter().all(|v| v.abs() < 1e-9), "{values:?}");
+        }
+        for (player, (a, b)) in plain[2].values.iter().zip(&controlled[2].values).enumerate() {
+            assert!((a - b).abs() < 0.02, "separable, player {player}: {a} {b}");
+        }
     }
     Ok(())
 }

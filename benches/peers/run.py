@@ -208,11 +208,17 @@ def few_more(args):
 
 CALLS = 5
 
+# Threads of OpenBLAS and ONNX Runtime spin for a while after their work.
+PAUSE_SECONDS = 0.3
+
 
 def settled(call):
     """The median of some calls one after the other, for either side of a short row: the first finds the caches, and sleeping
-    threads, as the other side left them."""
-    return lambda seed: statistics.median(call(seed + 1000 * repeat) for repeat in range(CALLS))
+    threads, as the other side left them. Before them a pause, so that neither side's idle threads cost the other a core."""
+    def calls(seed):
+        time.sleep(PAUSE_SECONDS)
+        return statistics.median(call(seed + 1000 * repeat) for repeat in range(CALLS))
+    return calls
 
 
 def shap_row(args, name):

@@ -1,7 +1,8 @@
 //! Less scatter from the same evaluations: a cheap model of the black box as a control variate.
 //!
 //! A linear surrogate of a probability is far from the truth: what saturates is not linear, and what the line misses
-//! is the noise in its coefficients. A logistic model `g` of the same coalitions misses much less. So
+//! is the noise in its coefficients. A logistic model `g` of the same coalitions misses much less, and less still with a Gaussian
+//! process on what it misses. So
 //!
 //! ```text
 //! surrogate of v  =  surrogate of g  +  surrogate of (v − g)
@@ -10,15 +11,18 @@
 //! where the first, which asks nothing of the black box, is fitted on many more coalitions than were evaluated, and
 //! the second has small residuals. For any `g` the sum converges to the surrogate of `v`: a bad `g` costs accuracy, it
 //! does not bias (M. C. Fu and others call this the difference estimator; control variates with a fitted model are in
-//! A. B. Owen, *Monte Carlo theory, methods and examples*, 2013, section 8.9).
+//! A. B. Owen, *Monte Carlo theory, methods and examples*, 2013, section 8.9). A process passes near to whatever it was fitted
+//! to, so that `v − g` there is too small and the sum would lean towards `g`: at an evaluated coalition, `g` is fitted to all the others.
 
-use ndarray::{Array2, ArrayView1};
+use ndarray::{Array1, Array2, ArrayView1, Axis};
 
 use super::Lime;
 use super::lime_errors::{Cheap, Line};
 use crate::Result;
 use crate::perturb::{Coalitions, Sampling, lime_coalition_rows};
-use crate::solve::{Gram, Regression, Ridge, Selection, Surrogate, SurrogateOptions};
+use crate::solve::gaussian_process::GaussianProcess;
+use crate::solve::logistic::Logistic;
+use crate::solve::{Gram, Regression, Selection, Surrogate, SurrogateOptions};
 
 /// Whether a cheap model of the black box takes the scatter out of LIME's coefficients.
 ///
@@ -46,6 +50,9 @@ pub enum Control {
     None,
     /// A logistic model, for outputs between 0 and 1; others are estimated without.
     Logistic,
+    /// A logistic model and a Gaussian process on what it misses, in which players interact that matter to the logistic model. With more
+    /// than 256 players or 16,384 samples, or where the process misses more, as [`Control::Logistic`].
+    GaussianProcess,
 }
 
 /// Rows that are drawn and added to the moments at a time.
@@ -53,12 +60,6 @@ const BLOCK_ROWS: usize = 4096;
 
 /// Rows that the logistic model is fitted on at most: it need not be the best one.
 const FIT_ROWS: usize = 1 << 14;
-
-/// Newton's steps: each about doubles the digits, and no more than a few are needed.
-const STEPS: usize = 12;
-
-/// Penalty of the logistic model's squared coefficients, enough to keep them finite where coalitions separate 0 from 1.
-const PENALTY: f64 = 0.01;
 
 /// Coalitions for each evaluated one that the cheap model is asked about,
 const VIRTUAL: usize = 16;
@@ -70,57 +71,47 @@ const MOST_VIRTUAL: usize = 1 << 20;
 /// What tells the second draw of coalitions from the first.
 const OTHER_SEED: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// A logistic model of a game: `1 / (1 + exp(−(a + Σ bₚ zₚ)))`.
-struct Logistic {
-    intercept: f64,
-    coefficients: Vec<f64>,
+/// Rows that the Gaussian process is fitted on at most: the effort grows with their cube.
+const PROCESS_ROWS: usize = 1024;
+
+/// Players and samples with which the process is tried at most: the effort grows with their product.
+const PROCESS_PLAYERS: usize = 256;
+const PROCESS_SAMPLES: usize = 1 << 14;
+
+/// Coalitions of their own that process and logistic model are asked about together, at most.
+const PROCESS_VIRTUAL: usize = 1 << 16;
+
+/// Rate of interaction of the player that matters most; that of the others is in proportion to their logistic coefficients.
+const RATE: f64 = 0.2;
+
+/// Variance of a response beside the process, over that of the process.
+const NOISE: f64 = 0.2;
+
+/// What the logistic model misses varies as this power of the variance `p (1 − p)` of its probability, at least of the smallest.
+const SPREAD_POWER: f64 = 0.75;
+const LEAST_SPREAD: f64 = 1e-4;
+
+/// A cheap model of one output of a game.
+struct Model {
+    logistic: Logistic,
+    process: Option<GaussianProcess>,
 }
 
-impl Logistic {
-    fn linear(&self, coalitions: &Coalitions, row: usize) -> f64 {
-        let mut sum = self.intercept;
-        for (coefficients, word) in self.coefficients.chunks(32).zip(coalitions.row_words(row)) {
-            for (bit, coefficient) in coefficients.iter().enumerate() {
-                sum += f64::from(word >> bit & 1) * coefficient;
-            }
+impl Model {
+    fn values(&self, coalitions: &Coalitions) -> Vec<f64> {
+        let mut values: Vec<f64> =
+            (0..coalitions.rows()).map(|row| self.logistic.value(coalitions, row)).collect();
+        if let Some(process) = &self.process {
+            let smooth = process.values(coalitions);
+            values.iter_mut().zip(smooth).for_each(|(value, smooth)| *value += spread(*value) * smooth);
         }
-        sum
-    }
-
-    fn value(&self, coalitions: &Coalitions, row: usize) -> f64 {
-        sigmoid(self.linear(coalitions, row))
-    }
-
-    /// Penalised maximum likelihood by iteratively reweighted least squares (McCullagh and Nelder 1989, section 2.5), for
-    /// responses between 0 and 1.
-    fn fit(coalitions: &Coalitions, weights: &[f64], responses: ArrayView1<f64>) -> Result<Self> {
-        let players = coalitions.players();
-        let features: Vec<usize> = (0..players).collect();
-        let mean = responses.mean().unwrap_or(0.5).clamp(1e-3, 1.0 - 1e-3);
-        let mut model = Logistic { intercept: (mean / (1.0 - mean)).ln(), coefficients: vec![0.0; players] };
-        for _ in 0..STEPS {
-            let mut working = Array2::zeros((responses.len(), 1));
-            let mut information = Vec::with_capacity(responses.len());
-            for (row, &response) in responses.iter().enumerate() {
-                // Far out the information vanishes, and a step along it would never come back.
-                let linear = model.linear(coalitions, row).clamp(-12.0, 12.0);
-                let chance = sigmoid(linear);
-                let slope = chance * (1.0 - chance);
-                working[[row, 0]] = linear + (response - chance) / slope;
-                information.push(weights[row] * slope);
-            }
-            let mut gram = Gram::new(players, 1);
-            gram.add(coalitions, &information, working.view())?;
-            let fit = Ridge::fit(&gram, &features, &[0], PENALTY)?;
-            model =
-                Logistic { intercept: fit.intercepts[0], coefficients: fit.coefficients.column(0).to_vec() };
-        }
-        Ok(model)
+        values
     }
 }
 
-fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
+/// What the standard deviation of that which the logistic model misses is in proportion to, where it says `chance`.
+fn spread(chance: f64) -> f64 {
+    (chance * (1.0 - chance)).max(LEAST_SPREAD).powf(SPREAD_POWER)
 }
 
 /// What was evaluated, and how coalitions are drawn and weighted.
@@ -134,7 +125,7 @@ pub(super) struct Evaluated<'a> {
 }
 
 impl Evaluated<'_> {
-    /// The surrogate of column `column` with a logistic control variate. `plain` is the one without, whose fit to what was
+    /// The surrogate of column `column` with a control variate. `plain` is the one without, whose fit to what was
     /// evaluated is kept; `missed` is its weighted sum of squared residuals. `None` where the responses are no probabilities, or the model is no better than the line.
     pub fn controlled(
         &self,
@@ -150,28 +141,24 @@ impl Evaluated<'_> {
             return Ok(None);
         }
         let sampling = self.lime.sampling;
-        let rows = samples.min(FIT_ROWS);
-        let coalitions = lime_coalition_rows(self.players, samples, 0..rows, self.lime.seed, sampling)?;
-        let model =
-            Logistic::fit(&coalitions, &self.row_weights(&coalitions), responses.slice(ndarray::s![..rows]))?;
+        let (model, values) = self.cheap_model(responses)?;
 
         // Evaluated rows: g + (v − g) · (all rows / evaluated rows), so that the sum over all rows is the one wanted.
-        let virtual_rows = (VIRTUAL * samples).clamp(LEAST_VIRTUAL, MOST_VIRTUAL);
+        let most = if model.process.is_some() { PROCESS_VIRTUAL } else { MOST_VIRTUAL };
+        let virtual_rows = (VIRTUAL * samples).clamp(LEAST_VIRTUAL, most);
         let ratio = (samples + virtual_rows) as f64 / samples as f64;
         let mut all = Gram::new(self.players, 1);
         let mut residuals = Gram::new(self.players, 1);
         self.blocks(samples, self.lime.seed, sampling, |first, coalitions| {
             let weights = self.row_weights(coalitions);
-            let values = |amount: f64| {
+            let column = |value: &dyn Fn(f64, f64) -> f64| {
                 Array2::from_shape_fn((coalitions.rows(), 1), |(row, _)| {
-                    let cheap = model.value(coalitions, row);
-                    let residual = responses[first + row] - cheap;
-                    if amount == 0.0 { residual } else { cheap + amount * residual }
+                    value(values[first + row], responses[first + row])
                 })
             };
             let shares: Vec<f64> = weights.iter().map(|weight| weight / ratio).collect();
-            all.add(coalitions, &shares, values(ratio).view())?;
-            residuals.add(coalitions, &weights, values(0.0).view())
+            all.add(coalitions, &shares, column(&|cheap, seen| cheap + ratio * (seen - cheap)).view())?;
+            residuals.add(coalitions, &weights, column(&|cheap, seen| seen - cheap).view())
         })?;
         let everything =
             SurrogateOptions { selection: Selection::None, regression: Regression::Ridge, ..*options };
@@ -189,8 +176,7 @@ impl Evaluated<'_> {
                 // The instance is one row of the evaluated ones: it keeps its share of the neighbourhood.
                 shares[0] *= virtual_rows as f64 / samples as f64;
             }
-            let values =
-                Array2::from_shape_fn((coalitions.rows(), 1), |(row, _)| model.value(coalitions, row));
+            let values = Array1::from(model.values(coalitions)).insert_axis(Axis(1));
             all.add(coalitions, &shares, values.view())
         })?;
         let mut surrogate = Surrogate::fit(&all, 0, options)?;
@@ -201,11 +187,59 @@ impl Evaluated<'_> {
         }
         let whole = Line::of(&surrogate);
         let missed = whole.fit_alike(&residuals, options.alpha)?;
-        let value = |coalitions: &Coalitions, row: usize| model.value(coalitions, row);
-        let cheap = Cheap { value: &value, line: whole.less(&missed), ratio };
+        let cheap = Cheap { values: &values, line: whole.less(&missed), ratio };
         surrogate.standard_errors = None;
         self.design_errors(&mut surrogate, column, &residuals, &missed, Some(&cheap), options.alpha)?;
         Ok(Some(surrogate))
+    }
+
+    /// A model of one output, and its value for each evaluated row: for those that a process was fitted to, the value of the process
+    /// that is fitted to the others.
+    fn cheap_model(&self, responses: ArrayView1<f64>) -> Result<(Model, Vec<f64>)> {
+        let samples = responses.len();
+        let fitted = self.first_rows(samples, FIT_ROWS)?;
+        let weights = self.row_weights(&fitted);
+        let logistic = Logistic::fit(&fitted, &weights, responses.slice(ndarray::s![..fitted.rows()]))?;
+        let mut model = Model { logistic, process: None };
+        let mut values = self.values(&model, samples)?;
+        let wanted = self.lime.control == Control::GaussianProcess;
+        if !wanted || self.players > PROCESS_PLAYERS || samples > PROCESS_SAMPLES {
+            return Ok((model, values));
+        }
+        let seen = self.first_rows(samples, PROCESS_ROWS)?;
+        let largest = model.logistic.coefficients.iter().fold(0.0, |most: f64, slope| most.max(slope.abs()));
+        let rate = |slope: &f64| if largest > 0.0 { RATE * slope.abs() / largest } else { 0.0 };
+        let rates: Vec<f64> = model.logistic.coefficients.iter().map(rate).collect();
+        let spreads: Vec<f64> = values[..seen.rows()].iter().map(|&chance| spread(chance)).collect();
+        let missed = |row: usize| responses[row] - values[row];
+        let scaled: Vec<f64> = spreads.iter().enumerate().map(|(row, spread)| missed(row) / spread).collect();
+        let (process, left_out) = GaussianProcess::fit(&seen, &rates, &scaled, NOISE)?;
+        let squares = |of: &dyn Fn(usize) -> f64| -> f64 {
+            (0..seen.rows()).map(|row| weights[row] * of(row).powi(2)).sum()
+        };
+        if squares(&|row| left_out[row] * spreads[row]) >= squares(&missed) {
+            return Ok((model, values));
+        }
+        model.process = Some(process);
+        values = self.values(&model, samples)?;
+        for (row, value) in values.iter_mut().enumerate().take(seen.rows()) {
+            *value = responses[row] - left_out[row] * spreads[row];
+        }
+        Ok((model, values))
+    }
+
+    fn values(&self, model: &Model, samples: usize) -> Result<Vec<f64>> {
+        let mut values = Vec::with_capacity(samples);
+        self.blocks(samples, self.lime.seed, self.lime.sampling, |_, coalitions| {
+            values.extend(model.values(coalitions));
+            Ok(())
+        })?;
+        Ok(values)
+    }
+
+    /// The first of the evaluated rows, at most `most`.
+    fn first_rows(&self, samples: usize, most: usize) -> Result<Coalitions> {
+        lime_coalition_rows(self.players, samples, 0..samples.min(most), self.lime.seed, self.lime.sampling)
     }
 
     pub fn row_weights(&self, coalitions: &Coalitions) -> Vec<f64> {

@@ -15,10 +15,10 @@ use crate::{Error, Result};
 
 /// Coalitions that are drawn, evaluated and added to the moments at a time: bounds the host's memory, whatever
 /// the number of samples, and is far above what keeps a device busy.
-const BLOCK_ROWS: usize = 4096;
+const BLOCK_ROWS: usize = 1 << 14;
 
 /// Responses held at a time: fewer rows where a coalition has very many outputs.
-const BLOCK_VALUES: usize = 1 << 22;
+const BLOCK_VALUES: usize = 1 << 24;
 
 /// Players at most: the moments grow with their square, to 512 MiB here.
 const MOST_PLAYERS: usize = 8192;
@@ -113,7 +113,7 @@ pub struct Lime {
     pub regression: Regression,
     /// How coalitions are drawn. Default: by orthogonal arrays, which scatter least over seeds.
     pub sampling: Sampling,
-    /// Whether a cheap model of the black box takes more scatter out. Default: a logistic one.
+    /// Whether a cheap model of the black box takes more scatter out. Default: a logistic one with a Gaussian process.
     pub control: Control,
     /// Which outputs are explained. Default: the top one.
     pub labels: Labels,
@@ -133,7 +133,7 @@ impl Default for Lime {
             alpha: surrogate.alpha,
             regression: surrogate.regression,
             sampling: Sampling::Orthogonal,
-            control: Control::Logistic,
+            control: Control::GaussianProcess,
             labels: Labels::Top(1),
             seed: 0,
         }
@@ -157,7 +157,7 @@ impl Lime {
         let mut gram = Gram::new(players, 0);
         // The responses: for the control, and for the errors of a design of pairs.
         let paired = matches!(self.sampling, Sampling::Paired | Sampling::Orthogonal);
-        let keeps = paired || self.control == Control::Logistic;
+        let keeps = paired || self.control != Control::None;
         let mut responses = Vec::new();
         let (mut evaluating, mut solving) = (0.0, 0.0);
         let block = (BLOCK_VALUES / game.outputs().max(1)).clamp(1, BLOCK_ROWS);
@@ -209,8 +209,10 @@ impl Lime {
             for (column, surrogate) in surrogates.iter_mut().enumerate() {
                 let missed = gram.variation(column) * (1.0 - surrogate.score);
                 let better = match self.control {
-                    Control::Logistic => evaluated.controlled(column, surrogate, missed, &options)?,
                     Control::None => None,
+                    Control::Logistic | Control::GaussianProcess => {
+                        evaluated.controlled(column, surrogate, missed, &options)?
+                    }
                 };
                 match better {
                     Some(better) => *surrogate = better,

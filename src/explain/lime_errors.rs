@@ -52,7 +52,8 @@ impl Line {
 
 /// A cheap model that is asked about coalitions of its own beside those that were evaluated.
 pub(super) struct Cheap<'a> {
-    pub value: &'a dyn Fn(&Coalitions, usize) -> f64,
+    /// For each evaluated row.
+    pub values: &'a [f64],
     pub line: Line,
     /// Coalitions that it is asked about, for each evaluated one.
     pub ratio: f64,
@@ -92,7 +93,7 @@ impl Evaluated<'_> {
             let coalitions = lime_coalition_rows(self.players, samples, rows, seed, sampling)?;
             let weights = self.row_weights(&coalitions);
             let each = |of: &dyn Fn(usize) -> f64| (0..coalitions.rows()).map(of).collect::<Vec<f64>>();
-            let value = |row| cheap.map_or(0.0, |cheap| (cheap.value)(&coalitions, row));
+            let value = |row| cheap.map_or(0.0, |cheap| cheap.values[first + row]);
             let left = each(&|row| responses[first + row] - value(row) - missed.at(&coalitions, row));
             let mut influences = influence.of(&coalitions, &weights, &left, size);
             if let Some(cheap) = cheap {

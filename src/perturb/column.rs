@@ -8,7 +8,7 @@ use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::bins::Bins;
 use super::philox::{halves, philox4x32_10};
-use super::quantile::{CENTRAL, central_quantile, normal_quantile};
+use super::quantile::{CENTRAL, LEAST_TAIL, central_quantile, normal_quantile, tail_quantile};
 
 /// The stream that neighbourhoods are drawn from.
 const NEIGHBOURHOOD_STREAM: u32 = 16;
@@ -177,10 +177,26 @@ fn quantiles(p: &Lanes, z: &mut Lanes) {
     for (z, &p) in z.iter_mut().zip(p) {
         *z = central_quantile(p);
     }
-    for (z, &p) in z.iter_mut().zip(p) {
-        if (p - 0.5).abs() > CENTRAL {
-            *z = normal_quantile(p);
+    // The tails, moved together.
+    let (mut tails, mut lanes, mut count) = ([LEAST_TAIL; TILE], [0; TILE], 0);
+    for (lane, &p) in p.iter().enumerate() {
+        // Counting instead of branching: where the tails are is up to chance.
+        (tails[count], lanes[count]) = (if p < 0.5 { p } else { 1.0 - p }, lane);
+        count += usize::from((p - 0.5).abs() > CENTRAL);
+    }
+    let mut far = [0.0; TILE];
+    for (far, tails) in far.chunks_exact_mut(8).zip(tails.chunks_exact(8)).take(count.div_ceil(8)) {
+        for (far, &tail) in far.iter_mut().zip(tails) {
+            *far = tail_quantile(tail);
         }
+    }
+    for at in 0..count {
+        let (lane, tail) = (lanes[at], tails[at]);
+        z[lane] = match tail >= LEAST_TAIL {
+            true if p[lane] < 0.5 => -far[at],
+            true => far[at],
+            false => normal_quantile(p[lane]),
+        };
     }
 }
 

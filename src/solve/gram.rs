@@ -14,20 +14,16 @@
 
 use faer::Mat;
 use ndarray::ArrayView2;
-use pulp::NullaryFnOnce;
-use rayon::prelude::*;
 
+use super::products::{Padded, add_products};
 use crate::perturb::Coalitions;
 use crate::{Error, Result};
 
-/// Rows that are added to a row of `A` while it is in the first cache.
-const BLOCK_ROWS: usize = 32;
+/// Rows whose differences are kept at a time, at least.
+const LEAST_ROWS: usize = 64;
 
 /// Differences that are kept at a time: they stay in the second cache.
-const CHUNK_CELLS: usize = 1 << 16;
-
-/// Products of a chunk that are worth waking other threads for.
-const LEAST_PRODUCTS: usize = 1 << 18;
+const CHUNK_CELLS: usize = 1 << 15;
 
 /// The weighted moments of rows `[N, columns]` and responses `[N, outputs]`.
 ///
@@ -143,7 +139,8 @@ impl Gram {
         self.check(rows.ncols(), rows.nrows(), weights, responses)?;
         // Looking for the place takes longer than looking whether there is one.
         let bad = || rows.indexed_iter().find(|(_, v)| !v.is_finite());
-        if rows.iter().any(|v| !v.is_finite())
+        // And a sum over all is vectorised, where a search is not.
+        if rows.iter().fold(0, |count, v| count + u32::from(!v.is_finite())) > 0
             && let Some(((row, column), value)) = bad()
         {
             return Err(not_finite("cell", *value, format!("row {row}, column {column}")));
@@ -290,24 +287,45 @@ impl Gram {
             self.first_response = responses.row(0).to_vec();
         }
         let (columns, outputs) = (self.columns(), self.outputs());
-        let chunk_rows = (CHUNK_CELLS / (columns + outputs).max(1)).max(BLOCK_ROWS);
-        let mut u = vec![0.0; chunk_rows.min(weights.len()) * columns];
-        let mut v = vec![0.0; chunk_rows.min(weights.len()) * outputs];
+        let chunk_rows =
+            (CHUNK_CELLS / (columns + outputs).max(1)).clamp(LEAST_ROWS, weights.len().max(LEAST_ROWS));
+        let (mut u, mut scaled) = (Padded::zeros(chunk_rows, columns), Padded::zeros(chunk_rows, columns));
+        // A last response that is always 1 makes `s` of `B`.
+        let mut v = Padded::zeros(chunk_rows, outputs + 1);
+        let mut cross = self.cross_and_sum();
         for first in (0..weights.len()).step_by(chunk_rows) {
             let weights = &weights[first..weights.len().min(first + chunk_rows)];
             for (i, &weight) in weights.iter().enumerate() {
-                let u = &mut u[i * columns..][..columns];
+                let (u, scaled, v) = (u.row(i), scaled.row(i), v.row(i));
                 read(first + i, u);
-                u.iter_mut().zip(&self.origin).for_each(|(u, o)| *u -= o);
-                let v = &mut v[i * outputs..][..outputs];
+                for ((u, scaled), o) in u.iter_mut().zip(scaled).zip(&self.origin) {
+                    *u -= o;
+                    *scaled = weight * *u;
+                }
                 for ((v, y), y0) in v.iter_mut().zip(responses.row(first + i)).zip(&self.first_response) {
                     *v = y - y0;
                 }
-                self.add_response(weight, v);
+                v[outputs] = 1.0;
+                self.add_response(weight, &v[..outputs]);
             }
-            self.add_columns(weights, &u, &v);
+            add_products(&mut self.square, &scaled, &u, weights.len(), true);
+            add_products(&mut cross, &scaled, &v, weights.len(), false);
+        }
+        for (column, sums) in cross.chunks_exact(outputs + 1).enumerate() {
+            self.cross[column * outputs..][..outputs].copy_from_slice(&sums[..outputs]);
+            self.sum[column] = sums[outputs];
         }
         self.rows += weights.len();
+    }
+
+    /// `B` with `s` as its last column.
+    fn cross_and_sum(&self) -> Vec<f64> {
+        let outputs = self.outputs();
+        let row = |column: usize| {
+            let cross = &self.cross[column * outputs..][..outputs];
+            cross.iter().copied().chain([self.sum[column]])
+        };
+        (0..self.columns()).flat_map(row).collect()
     }
 
     /// The sums that concern weights and responses only.
@@ -318,115 +336,6 @@ impl Gram {
         for (output, v) in v.iter().enumerate() {
             self.response[output] += weight * v;
             self.response_square[output] += weight * v * v;
-        }
-    }
-
-    /// The sums that concern columns, for a chunk of rows of `u` and `v`. Columns are shared out among threads: each sum is one
-    /// thread's, in the order of the rows.
-    fn add_columns(&mut self, weights: &[f64], u: &[f64], v: &[f64]) {
-        let (columns, outputs) = (self.columns(), self.outputs());
-        let products = weights.len() * columns * (columns / 2 + outputs);
-        let parts = if products < LEAST_PRODUCTS { 1 } else { columns.min(4 * rayon::current_num_threads()) };
-        let (mut sum, mut square, mut cross) = (&mut self.sum[..], &mut self.square[..], &mut self.cross[..]);
-        let mut tasks = Vec::with_capacity(parts);
-        let mut first = 0;
-        for part in 1..=parts {
-            // Later columns have shorter rows of `A`: the ends share out the triangle evenly.
-            let left = (1.0 - part as f64 / parts as f64).sqrt();
-            let end = if part == parts { columns } else { columns - (columns as f64 * left) as usize };
-            let range = first..end.max(first);
-            let count = range.len();
-            tasks.push(AddColumns {
-                first,
-                sum: sum.split_off_mut(..count).unwrap_or_default(),
-                square: square.split_off_mut(..count * columns).unwrap_or_default(),
-                cross: cross.split_off_mut(..count * outputs).unwrap_or_default(),
-                weights,
-                u,
-                v,
-                columns,
-                outputs,
-            });
-            first = range.end;
-        }
-        let simd = pulp::Arch::new();
-        match parts {
-            1 => tasks.into_iter().for_each(|task| simd.dispatch(task)),
-            _ => tasks.into_par_iter().for_each(|task| simd.dispatch(task)),
-        }
-    }
-}
-
-/// The sums of some columns, in whatever vectors the machine has: additions and their order are the same, and so are the bits.
-struct AddColumns<'a> {
-    first: usize,
-    /// Of these columns only.
-    sum: &'a mut [f64],
-    square: &'a mut [f64],
-    cross: &'a mut [f64],
-    /// Of a chunk of rows.
-    weights: &'a [f64],
-    u: &'a [f64],
-    v: &'a [f64],
-    columns: usize,
-    outputs: usize,
-}
-
-impl NullaryFnOnce for AddColumns<'_> {
-    type Output = ();
-
-    /// A row of `A` stays in cache while all rows of a block are added to it; differences of zero, half of a coalition, cost
-    /// nothing.
-    #[inline(always)]
-    fn call(self) {
-        let AddColumns { first, sum, square, cross, weights, u, v, columns, outputs } = self;
-        let mut scales = [(0, 0.0); BLOCK_ROWS];
-        for (block, weights) in weights.chunks(BLOCK_ROWS).enumerate() {
-            let u = &u[block * BLOCK_ROWS * columns..][..weights.len() * columns];
-            let v = &v[block * BLOCK_ROWS * outputs..][..weights.len() * outputs];
-            for (at, sum) in sum.iter_mut().enumerate() {
-                let i = first + at;
-                // Counting instead of branching: a coin decides which differences are zero, and no
-                // processor predicts a coin.
-                let mut count = 0;
-                for (row, &weight) in weights.iter().enumerate() {
-                    let scale = weight * u[row * columns + i];
-                    scales[count] = (row, scale);
-                    count += usize::from(scale != 0.0);
-                }
-                let scales = &scales[..count];
-                for (_, scale) in scales {
-                    *sum += scale;
-                }
-                let square = &mut square[at * columns + i..(at + 1) * columns];
-                add_scaled(square, scales, u, columns, i);
-                add_scaled(&mut cross[at * outputs..][..outputs], scales, v, outputs, 0);
-            }
-        }
-    }
-}
-
-/// `sums += Σ scale * row`, in the order of the rows, which begin at `from` of each `stride` cells. Four rows at a time spare three of
-/// four trips to `sums`, and round as one at a time would.
-#[inline(always)]
-fn add_scaled(sums: &mut [f64], scales: &[(usize, f64)], cells: &[f64], stride: usize, from: usize) {
-    // Slices of one known length: without it, each access is checked and none is vectorised.
-    let length = sums.len();
-    let mut fours = scales.chunks_exact(4);
-    for four in &mut fours {
-        let [(a, p), (b, q), (c, r), (d, s)] = [four[0], four[1], four[2], four[3]];
-        let a = &cells[a * stride + from..][..length];
-        let b = &cells[b * stride + from..][..length];
-        let c = &cells[c * stride + from..][..length];
-        let d = &cells[d * stride + from..][..length];
-        for j in 0..length {
-            sums[j] = sums[j] + p * a[j] + q * b[j] + r * c[j] + s * d[j];
-        }
-    }
-    for &(row, scale) in fours.remainder() {
-        let row = &cells[row * stride + from..][..length];
-        for j in 0..length {
-            sums[j] += scale * row[j];
         }
     }
 }

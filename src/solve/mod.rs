@@ -45,12 +45,15 @@
 
 pub(crate) mod cubic;
 mod factor;
+pub(crate) mod gaussian_process;
 pub mod gram;
 pub mod kernel;
 pub mod lars;
 mod lasso;
+pub(crate) mod logistic;
 pub(crate) mod paired;
 pub(crate) mod pairwise;
+mod products;
 pub mod ridge;
 pub(crate) mod sandwich;
 pub mod select;

@@ -50,6 +50,7 @@ enum SamplingChoice {
 enum ControlChoice {
     None,
     Logistic,
+    GaussianProcess,
 }
 
 /// The method, what it may cost, and LIME's settings.
@@ -120,7 +121,13 @@ pub struct MethodArgs {
     #[arg(long, value_enum, default_value = "orthogonal", help_heading = "LIME", hide_short_help = true)]
     sampling: SamplingChoice,
     /// Model of the network that takes scatter out of the effects (none is what lime does)
-    #[arg(long, value_enum, default_value = "logistic", help_heading = "LIME", hide_short_help = true)]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "gaussian-process",
+        help_heading = "LIME",
+        hide_short_help = true
+    )]
     control: ControlChoice,
     /// Seed of all random draws
     #[arg(long, value_name = "S", default_value_t = 0, hide_short_help = true)]
@@ -207,6 +214,7 @@ impl MethodArgs {
             control: match self.control {
                 ControlChoice::None => Control::None,
                 ControlChoice::Logistic => Control::Logistic,
+                ControlChoice::GaussianProcess => Control::GaussianProcess,
             },
             labels,
             seed: self.seed,

@@ -111,8 +111,8 @@ impl Responses {
         let mut parts = Vec::new();
         for first in (known..all).step_by(block) {
             let half = sampler.coalitions().slice(first..all.min(first + block));
-            let values = session.values(&both(&half))?;
-            let (with, without) = values.view().split_at(Axis(0), half.rows());
+            let values = session.values(&both(&half)?)?;
+            let (with, without) = (values.slice(s![..;2, ..]), values.slice(s![1..;2, ..]));
             parts.push(((&with - &without) / 2.0, (&with + &without) / 2.0));
         }
         let (odd, even): (Vec<_>, Vec<_>) = parts.iter().map(|(odd, even)| (odd.view(), even.view())).unzip();
@@ -129,15 +129,11 @@ fn internal(error: ndarray::ShapeError) -> Error {
     Error::numeric(error.to_string(), "responses of Kernel SHAP", "report this as a bug")
 }
 
-/// Coalitions, then their complements.
-fn both(half: &Coalitions) -> Coalitions {
-    let mut rows = Coalitions::with_capacity(half.players(), 2 * half.rows());
-    for coalitions in [half, &half.complement()] {
-        for row in 0..coalitions.rows() {
-            rows.push(|player| coalitions.contains(row, player));
-        }
-    }
-    rows
+/// Each coalition, followed by its complement: an engine may get the one from the other.
+fn both(half: &Coalitions) -> Result<Coalitions> {
+    let complements = half.complement();
+    let rows = (0..half.rows()).flat_map(|row| [half.row_words(row), complements.row_words(row)]);
+    Coalitions::from_words(half.players(), rows.flatten().copied().collect())
 }
 
 impl Estimator for KernelShap {
@@ -213,15 +209,13 @@ impl KernelShap {
         session: &Session<'_, '_>,
     ) -> Result<Found> {
         // Penalties refer to weights of sum 1, as in `shap`.
-        let mut weights = [sampler.weights(), sampler.weights()].concat();
+        let mut weights: Vec<f64> = sampler.weights().iter().flat_map(|&weight| [weight; 2]).collect();
         let total: f64 = weights.iter().sum();
         weights.iter_mut().for_each(|weight| *weight /= total);
-        let rows = concatenate(
-            Axis(0),
-            &[(&responses.even + &responses.odd).view(), (&responses.even - &responses.odd).view()],
-        )
-        .map_err(internal)?;
-        let coalitions = both(sampler.coalitions());
+        let mut rows = Array2::zeros((weights.len(), session.outputs()));
+        rows.slice_mut(s![..;2, ..]).assign(&(&responses.even + &responses.odd));
+        rows.slice_mut(s![1..;2, ..]).assign(&(&responses.even - &responses.odd));
+        let coalitions = both(sampler.coalitions())?;
         let values = match coalitions.players() {
             1 => Array2::from_shape_fn((1, session.outputs()), |(_, k)| session.delta()[k]),
             _ => shapley_regression(
