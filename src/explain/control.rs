@@ -81,8 +81,13 @@ const PROCESS_SAMPLES: usize = 1 << 14;
 /// Coalitions of their own that process and logistic model are asked about together, at most.
 const PROCESS_VIRTUAL: usize = 1 << 16;
 
-/// Rate of interaction of the player that matters most; that of the others is in proportion to their logistic coefficients.
+/// Rate of interaction of the player that matters most. That of the others is in proportion to their logistic coefficients in a first
+/// process, and to this power of the sensitivity of the first process to them in the second, which is the one that counts.
 const RATE: f64 = 0.2;
+const SENSITIVITY_POWER: f64 = 1.5;
+
+/// Coalitions over which sensitivities are averaged, at most.
+const SENSITIVITY_ROWS: usize = 256;
 
 /// Variance of a response beside the process, over that of the process.
 const NOISE: f64 = 0.2;
@@ -90,6 +95,13 @@ const NOISE: f64 = 0.2;
 /// What the logistic model misses varies as this power of the variance `p (1 − p)` of its probability, at least of the smallest.
 const SPREAD_POWER: f64 = 0.75;
 const LEAST_SPREAD: f64 = 1e-4;
+
+/// Rates of interaction for players that matter so much.
+fn rates(weights: &[f64], power: f64) -> Vec<f64> {
+    let largest = weights.iter().fold(0.0, |most: f64, weight| most.max(weight.abs()));
+    let rate = |weight: &f64| if largest > 0.0 { RATE * (weight.abs() / largest).powf(power) } else { 0.0 };
+    weights.iter().map(rate).collect()
+}
 
 /// A cheap model of one output of a game.
 struct Model {
@@ -207,13 +219,14 @@ impl Evaluated<'_> {
             return Ok((model, values));
         }
         let seen = self.first_rows(samples, PROCESS_ROWS)?;
-        let largest = model.logistic.coefficients.iter().fold(0.0, |most: f64, slope| most.max(slope.abs()));
-        let rate = |slope: &f64| if largest > 0.0 { RATE * slope.abs() / largest } else { 0.0 };
-        let rates: Vec<f64> = model.logistic.coefficients.iter().map(rate).collect();
         let spreads: Vec<f64> = values[..seen.rows()].iter().map(|&chance| spread(chance)).collect();
         let missed = |row: usize| responses[row] - values[row];
         let scaled: Vec<f64> = spreads.iter().enumerate().map(|(row, spread)| missed(row) / spread).collect();
-        let (process, left_out) = GaussianProcess::fit(&seen, &rates, &scaled, NOISE)?;
+        let (first, _) =
+            GaussianProcess::fit(&seen, &rates(&model.logistic.coefficients, 1.0), &scaled, NOISE)?;
+        let sensitivities = first.sensitivities(&seen.slice(0..seen.rows().min(SENSITIVITY_ROWS)));
+        let (process, left_out) =
+            GaussianProcess::fit(&seen, &rates(&sensitivities, SENSITIVITY_POWER), &scaled, NOISE)?;
         let squares = |of: &dyn Fn(usize) -> f64| -> f64 {
             (0..seen.rows()).map(|row| weights[row] * of(row).powi(2)).sum()
         };

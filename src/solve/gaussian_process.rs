@@ -74,6 +74,36 @@ impl GaussianProcess {
         asked.par_chunks_exact(width).map(value).collect()
     }
 
+    /// By how much the mean changes when a player changes sides: the root mean square over coalitions, `[players]`.
+    pub fn sensitivities(&self, coalitions: &Coalitions) -> Vec<f64> {
+        let (players, width) = (coalitions.players(), self.tables.len());
+        let asked = bytes(coalitions, players);
+        let change = |row: &[u8]| {
+            // What each way to differ within eight players adds to the mean.
+            let mut parts = vec![[0.0; 256]; width];
+            let mut mean = 0.0;
+            for (other, share) in self.seen.chunks_exact(width).zip(&self.shares) {
+                let term = share * self.covariance(row, other);
+                mean += term;
+                for ((part, a), b) in parts.iter_mut().zip(row).zip(other) {
+                    part[usize::from(a ^ b)] += term;
+                }
+            }
+            let each = (0..players).map(|player| {
+                let factor = self.tables[player / 8][1 << (player % 8)];
+                let differ = (0..256).filter(|differing| differing >> (player % 8) & 1 == 1);
+                let differ: f64 = differ.map(|differing| parts[player / 8][differing]).sum();
+                // Those that differed agree now, those that agreed differ.
+                (differ / factor + (mean - differ) * factor - mean).powi(2)
+            });
+            each.collect::<Vec<f64>>()
+        };
+        let changes: Vec<Vec<f64>> = asked.par_chunks_exact(width).map(change).collect();
+        let mean =
+            |player: usize| changes.iter().map(|change| change[player]).sum::<f64>() / changes.len() as f64;
+        (0..players).map(|player| mean(player).sqrt()).collect()
+    }
+
     fn covariance(&self, row: &[u8], other: &[u8]) -> f64 {
         let factors = self.tables.iter().zip(row.iter().zip(other));
         factors.map(|(table, (a, b))| table[usize::from(a ^ b)]).product()
@@ -118,12 +148,31 @@ mod tests {
                 (0..1024usize)
                     .map(|set| {
                         let size: f64 = (0..10).filter(|p| set >> p & 1 == 1).map(|p| rates[p]).product();
-                        if (set & differing).count_ones() % 2 == 0 { size } else { -size }
+                        if (set & differing).count_ones().is_multiple_of(2) { size } else { -size }
                     })
                     .sum()
             };
             let expected = sum(a ^ b) / sum(0);
             assert!((process.covariance(rows[a], rows[b]) - expected).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn sensitivities_are_those_of_the_mean() {
+        let coalitions = lime_coalitions(11, 50, 2, Sampling::Independent).unwrap();
+        let rates: Vec<f64> = (0..11).map(|p| 0.04 * f64::from(p)).collect();
+        let responses: Vec<f64> = (0..50).map(|row| f64::from(coalitions.count(row) as u8).cos()).collect();
+        let (process, _) = GaussianProcess::fit(&coalitions, &rates, &responses, 0.2).unwrap();
+        let asked = lime_coalitions(11, 20, 7, Sampling::Independent).unwrap();
+        let here = process.values(&asked);
+        for (player, found) in process.sensitivities(&asked).into_iter().enumerate() {
+            let mut moved = Coalitions::new(11);
+            (0..20).for_each(|row| moved.push(|p| asked.contains(row, p) != (p == player)));
+            let changes =
+                process.values(&moved).into_iter().zip(&here).map(|(there, here)| (there - here).powi(2));
+            let expected = (changes.sum::<f64>() / 20.0).sqrt();
+            assert!((found - expected).abs() < 1e-12, "player {player}: {found} {expected}");
+            assert_eq!(found < 1e-12, player == 0, "only the first has a rate of 0");
         }
     }
 
