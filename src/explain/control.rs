@@ -86,7 +86,8 @@ const PROCESS_VIRTUAL: usize = 1 << 16;
 const RATE: f64 = 0.2;
 const SENSITIVITY_POWER: f64 = 1.5;
 
-/// Coalitions over which sensitivities are averaged, at most.
+/// Rows that the first process is fitted on, and coalitions over which its sensitivities are averaged, at most.
+const FIRST_ROWS: usize = 512;
 const SENSITIVITY_ROWS: usize = 256;
 
 /// Variance of a response beside the process, over that of the process.
@@ -222,9 +223,10 @@ impl Evaluated<'_> {
         let spreads: Vec<f64> = values[..seen.rows()].iter().map(|&chance| spread(chance)).collect();
         let missed = |row: usize| responses[row] - values[row];
         let scaled: Vec<f64> = spreads.iter().enumerate().map(|(row, spread)| missed(row) / spread).collect();
-        let (first, _) =
-            GaussianProcess::fit(&seen, &rates(&model.logistic.coefficients, 1.0), &scaled, NOISE)?;
-        let sensitivities = first.sensitivities(&seen.slice(0..seen.rows().min(SENSITIVITY_ROWS)));
+        let few = seen.slice(0..seen.rows().min(FIRST_ROWS));
+        let of_slopes = rates(&model.logistic.coefficients, 1.0);
+        let (first, _) = GaussianProcess::fit(&few, &of_slopes, &scaled[..few.rows()], NOISE)?;
+        let sensitivities = first.sensitivities(&few.slice(0..few.rows().min(SENSITIVITY_ROWS)));
         let (process, left_out) =
             GaussianProcess::fit(&seen, &rates(&sensitivities, SENSITIVITY_POWER), &scaled, NOISE)?;
         let squares = |of: &dyn Fn(usize) -> f64| -> f64 {

@@ -55,11 +55,11 @@ impl GaussianProcess {
             }
             covariance[(j, j)] += noise;
         }
-        let inverse = Factor::new(&covariance)?.inverse();
-        let shares = &inverse * Mat::from_fn(responses.len(), 1, |row, _| responses[row]);
+        let factor = Factor::new(&covariance)?;
+        let shares = factor.solve(&Mat::from_fn(responses.len(), 1, |row, _| responses[row]));
         process.shares = (0..responses.len()).map(|row| shares[(row, 0)]).collect();
-        let left_out = process.shares.iter().enumerate().map(|(row, share)| share / inverse[(row, row)]);
-        let left_out = left_out.collect();
+        let inverse = factor.inverse_diagonal();
+        let left_out = process.shares.iter().zip(inverse).map(|(share, inverse)| share / inverse).collect();
         Ok((process, left_out))
     }
 

@@ -6,8 +6,11 @@ use super::{Gram, Ridge};
 use crate::Result;
 use crate::perturb::Coalitions;
 
-/// Newton's steps: each about doubles the digits, and no more than a few are needed.
+/// Newton's steps at most: each about doubles the digits, and no more than a few are needed.
 const STEPS: usize = 12;
+
+/// Change of the coefficients, as a share of the largest, below which the steps end.
+const CLOSE: f64 = 1e-4;
 
 /// Penalty of the squared coefficients, enough to keep them finite where coalitions separate 0 from 1.
 const PENALTY: f64 = 0.01;
@@ -40,8 +43,16 @@ impl Logistic {
             let mut gram = Gram::new(players, 1);
             gram.add(coalitions, &information, working.view())?;
             let fit = Ridge::fit(&gram, &features, &[0], PENALTY)?;
-            model =
+            let next =
                 Logistic { intercept: fit.intercepts[0], coefficients: fit.coefficients.column(0).to_vec() };
+            let largest = next.coefficients.iter().fold(0.0, |most: f64, b| most.max(b.abs()));
+            let change = next.coefficients.iter().zip(&model.coefficients).map(|(a, b)| (a - b).abs());
+            // The next step would be about the square of this one.
+            let close = change.fold(0.0, f64::max) <= CLOSE * largest;
+            model = next;
+            if close {
+                break;
+            }
         }
         Ok(model)
     }
