@@ -98,9 +98,9 @@ fn top_labels_are_the_instance_s_highest_outputs() -> Result<()> {
 #[test]
 fn progress_ends_at_the_number_of_samples() -> Result<()> {
     let mut seen = Vec::new();
-    let lime = Lime { samples: 9000, ..Lime::default() };
+    let lime = Lime { samples: 20_000, ..Lime::default() };
     lime.explain(&linear(), &mut |done| seen.push(done))?;
-    assert!(seen.is_sorted() && seen.last() == Some(&9000) && seen.len() > 1, "{seen:?}");
+    assert!(seen.is_sorted() && seen.last() == Some(&20_000) && seen.len() > 1, "{seen:?}");
     Ok(())
 }
 
