@@ -47,7 +47,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     var weight = quad;
     for (var ky = 0u; ky < params.kernel_height; ky += 1u) {
         for (var kx = 0u; kx < params.kernel_width; kx += 1u) {
-            let w = weights[weight];
+            let w = weight4(weight);
             sum0 = fma(load4(place_of(column0, ky, kx), channel), w, sum0);
             sum1 = fma(load4(place_of(column1, ky, kx), channel), w, sum1);
             sum2 = fma(load4(place_of(column2, ky, kx), channel), w, sum2);

@@ -47,10 +47,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 let a1 = load4(place1, channels + c);
                 let a2 = load4(place2, channels + c);
                 let a3 = load4(place3, channels + c);
-                let w0 = weights[weight];
-                let w1 = weights[weight + params.quads];
-                let w2 = weights[weight + 2u * params.quads];
-                let w3 = weights[weight + 3u * params.quads];
+                let w0 = weight4(weight);
+                let w1 = weight4(weight + params.quads);
+                let w2 = weight4(weight + 2u * params.quads);
+                let w3 = weight4(weight + 3u * params.quads);
                 sum0 = fma(a0.wwww, w3, fma(a0.zzzz, w2, fma(a0.yyyy, w1, fma(a0.xxxx, w0, sum0))));
                 sum1 = fma(a1.wwww, w3, fma(a1.zzzz, w2, fma(a1.yyyy, w1, fma(a1.xxxx, w0, sum1))));
                 sum2 = fma(a2.wwww, w3, fma(a2.zzzz, w2, fma(a2.yyyy, w1, fma(a2.xxxx, w0, sum2))));
@@ -59,7 +59,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             }
 #else
             for (var c = 0u; c < params.cin; c += 1u) {
-                let w = weights[weight];
+                let w = weight4(weight);
                 sum0 = fma(vec4<f32>(load1(place0, channels + c)), w, sum0);
                 sum1 = fma(vec4<f32>(load1(place1, channels + c)), w, sum1);
                 sum2 = fma(vec4<f32>(load1(place2, channels + c)), w, sum2);

@@ -14,7 +14,7 @@
 // VEC4: four input channels a load. Otherwise one at a time, and MASKED reads the masked input.
 // Bindings and shapes: shared/convolution.wgsl. Grid: a workgroup a tile, tiles along the outputs fastest.
 
-#import convolution
+#import taps
 
 #ifdef SMALL
 const THREADS: u32 = 64u;
@@ -37,53 +37,6 @@ const PITCH: u32 = K_QUADS + 1u;        // one more than needed, against bank co
 
 var<workgroup> tile_in: array<vec4<f32>, TILE_COLUMNS * PITCH>;       // [column][quad of K]
 var<workgroup> tile_weights: array<vec4<f32>, TILE_K * THREADS_X>;    // [k][quad of outputs]
-
-// A position along K.
-struct Tap {
-    channel: u32,
-    kx: u32,
-    ky: u32,
-}
-
-// Moves on by a number of channels, columns and rows, of which each is smaller than the axis.
-fn advance(tap: Tap, channels: u32, x: u32, y: u32) -> Tap {
-    var to = Tap(tap.channel + channels, tap.kx + x, tap.ky + y);
-    if to.channel >= params.cin {
-        to.channel -= params.cin;
-        to.kx += 1u;
-    }
-    if to.kx >= params.kernel_width {
-        to.kx -= params.kernel_width;
-        to.ky += 1u;
-    }
-    return to;
-}
-
-// Four elements of K of a column.
-fn load_quad(column: Column, tap: Tap) -> vec4<f32> {
-#ifdef VEC4
-    return load4(place_of(column, tap.ky, tap.kx), tap.channel);
-#else
-    // A whole element of K lies between neighbours, also where a tap has a single channel.
-    let one = select(0u, 1u, params.cin > 1u);
-    let one_x = select(0u, 1u, params.cin == 1u && params.kernel_width > 1u);
-    let one_y = 1u - one - one_x;
-    let b = advance(tap, one, one_x, one_y);
-    let c = advance(b, one, one_x, one_y);
-    let d = advance(c, one, one_x, one_y);
-    return vec4<f32>(
-        load1(place_of(column, tap.ky, tap.kx), tap.channel),
-        load1(place_of(column, b.ky, b.kx), b.channel),
-        load1(place_of(column, c.ky, c.kx), c.channel),
-        load1(place_of(column, d.ky, d.kx), d.channel),
-    );
-#endif
-}
-
-fn load_weights(k: u32, quad: u32) -> vec4<f32> {
-    let inside = k < params.weight_rows && quad < params.quads;
-    return select(vec4<f32>(0.0), weights[select(0u, k * params.quads + quad, inside)], inside);
-}
 
 // sum + Σ_j a[j] · w_j, in the order of K.
 fn dot4(a: vec4<f32>, w0: vec4<f32>, w1: vec4<f32>, w2: vec4<f32>, w3: vec4<f32>, sum: vec4<f32>) -> vec4<f32> {

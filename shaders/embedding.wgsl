@@ -23,7 +23,7 @@ struct EmbeddingParams {
 }
 
 @group(0) @binding(0) var<uniform> params: EmbeddingParams;
-@group(0) @binding(2) var<storage, read> table: array<f32>;
+@group(0) @binding(2) var<storage, read> table: array<Stored>;
 
 const THREADS: u32 = 64u;
 
@@ -37,7 +37,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let column = id - all_rows * params.width;
     let sample = all_rows / params.rows;
     let row = all_rows - sample * params.rows;
-    let token = u32(max(arena[params.in_base + sample * params.in_sample + row], 0.0));
+    let token = u32(max(read1(params.in_base + sample * params.in_sample + row), 0.0));
     let to = params.out_base + sample * params.out_sample + row * params.out_stride + column;
-    arena[to] = table[min(token, params.vocabulary - 1u) * params.width + column];
+    write1(to, f32(table[min(token, params.vocabulary - 1u) * params.width + column]));
 }

@@ -34,5 +34,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let sample = all_rows / params.rows;
     let row = all_rows - sample * params.rows;
     let to = params.out_base + sample * params.out_sample + row * params.out_stride + channel;
-    arena[to] = value[row * params.channels + channel];
+    write1(to, value[row * params.channels + channel]);
 }

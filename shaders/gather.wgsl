@@ -34,9 +34,9 @@ struct GatherParams {
 @group(0) @binding(2) var<storage, read> tables: array<u32>;
 #ifdef EXPAND
 #ifdef VEC4
-@group(0) @binding(3) var<storage, read> columns: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> columns: array<Stored4>;
 #else
-@group(0) @binding(3) var<storage, read> columns: array<f32>;
+@group(0) @binding(3) var<storage, read> columns: array<Stored>;
 #endif
 #endif
 
@@ -45,9 +45,9 @@ const THREADS: u32 = 64u;
 fn read_column(at: u32) -> vec4<f32> {
 #ifdef EXPAND
 #ifdef VEC4
-    return columns[at >> 2u];
+    return vec4<f32>(columns[at >> 2u]);
 #else
-    return vec4<f32>(columns[at], columns[at + 1u], columns[at + 2u], columns[at + 3u]);
+    return vec4<f32>(f32(columns[at]), f32(columns[at + 1u]), f32(columns[at + 2u]), f32(columns[at + 3u]));
 #endif
 #else
     return read4(at);

@@ -10,6 +10,7 @@
 // Grid: a workgroup a number, outputs fastest.
 
 #import grid
+#import stored
 
 // Peer: src/device/gpu/uniforms.rs
 struct GroupSumParams {
@@ -25,7 +26,7 @@ struct GroupSumParams {
 
 @group(0) @binding(0) var<uniform> params: GroupSumParams;
 @group(0) @binding(1) var<storage, read_write> output: array<f32>;
-@group(0) @binding(2) var<storage, read> arena: array<f32>;
+@group(0) @binding(2) var<storage, read> arena: array<Stored>;
 @group(0) @binding(3) var<storage, read> weights: array<f32>;
 @group(0) @binding(4) var<storage, read> wanted: array<u32>;
 
@@ -47,7 +48,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let end = min(start + params.group_rows, params.first_member + params.rows);
     var sum = 0.0;
     for (var at = first + thread; at < end; at += THREADS) {
-        sum += weights[at - start] * arena[answer + (at - params.first_member) * params.in_sample];
+        sum += weights[at - start] * f32(arena[answer + (at - params.first_member) * params.in_sample]);
     }
     partial[thread] = sum;
     workgroupBarrier();

@@ -46,9 +46,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let end = min(params.channels, channel + params.size - before);
     var sum = 0.0;
     for (var c = first; c < end; c += 1u) {
-        let x = arena[source + c];
+        let x = read1(source + c);
         sum += x * x;
     }
     let to = params.out_base + sample * params.out_sample + row * params.out_stride + channel;
-    arena[to] = arena[source + channel] / pow(params.bias + params.alpha * sum, params.beta);
+    write1(to, read1(source + channel) / pow(params.bias + params.alpha * sum, params.beta));
 }

@@ -70,7 +70,7 @@ fn store(place: Place, i: u32, j: u32, sum: vec4<f32>) {
     }
     for (var lane = 0u; lane < 4u; lane += 1u) {
         if j + lane < params.n {
-            arena[place.to + i * params.out_strides.z + (j + lane) * params.out_strides.w] = sum[lane];
+            write1(place.to + i * params.out_strides.z + (j + lane) * params.out_strides.w, sum[lane]);
         }
     }
 }
@@ -103,11 +103,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     for (var k = 0u; k < params.k; k += 1u) {
         let a = k * params.a_strides.w;
         let b = k * params.b_strides.z;
-        let row = vec4<f32>(arena[b0 + b], arena[b1 + b], arena[b2 + b], arena[b3 + b]);
-        sum0 = fma(vec4<f32>(arena[a0 + a]), row, sum0);
-        sum1 = fma(vec4<f32>(arena[a1 + a]), row, sum1);
-        sum2 = fma(vec4<f32>(arena[a2 + a]), row, sum2);
-        sum3 = fma(vec4<f32>(arena[a3 + a]), row, sum3);
+        let row = vec4<f32>(read1(b0 + b), read1(b1 + b), read1(b2 + b), read1(b3 + b));
+        sum0 = fma(vec4<f32>(read1(a0 + a)), row, sum0);
+        sum1 = fma(vec4<f32>(read1(a1 + a)), row, sum1);
+        sum2 = fma(vec4<f32>(read1(a2 + a)), row, sum2);
+        sum3 = fma(vec4<f32>(read1(a3 + a)), row, sum3);
     }
     store(place, i, j, sum0);
     store(place, i + 1u, j, sum1);
@@ -144,7 +144,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             let k = first + e % DEPTH;
             let inside = i < params.m && k < params.k;
             let at = place.a + select(0u, i * params.a_strides.z + k * params.a_strides.w, inside);
-            tile_a[(e % DEPTH) * SIDE + e / DEPTH] = select(0.0, arena[at], inside);
+            tile_a[(e % DEPTH) * SIDE + e / DEPTH] = select(0.0, read1(at), inside);
         }
         let k = first + thread / 8u;
         var columns = vec4<f32>(0.0);
@@ -152,7 +152,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             let j = first_j + quad * 4u + lane;
             let inside = j < params.n && k < params.k;
             let at = place.b + select(0u, k * params.b_strides.z + j * params.b_strides.w, inside);
-            columns[lane] = select(0.0, arena[at], inside);
+            columns[lane] = select(0.0, read1(at), inside);
         }
         tile_b[thread] = columns;
         workgroupBarrier();

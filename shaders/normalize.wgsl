@@ -52,7 +52,7 @@ fn total(source: u32, thread: u32, centre: f32, f: u32) -> f32 {
     var sum = 0.0;
     for (var at = thread; at < params.len * params.width; at += THREADS) {
         let row = at / params.width;
-        let x = arena[source + row * params.in_stride + at - row * params.width] - centre;
+        let x = read1(source + row * params.in_stride + at - row * params.width) - centre;
         switch f {
             case 0u: {
                 sum += x;
@@ -111,7 +111,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     for (var at = thread; at < params.len * params.width; at += THREADS) {
         let row = at / params.width;
         let channel = at - row * params.width;
-        var value = (arena[source + row * params.in_stride + channel] - centre) * factor;
+        var value = (read1(source + row * params.in_stride + channel) - centre) * factor;
 #ifdef SCALE
         value *= scale[first + channel];
 #endif
@@ -119,6 +119,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         value += shift[first + channel];
 #endif
         let result = activate(vec4<f32>(value), params.activation, params.low, params.high);
-        arena[to + row * params.out_stride + channel] = result.x;
+        write1(to + row * params.out_stride + channel, result.x);
     }
 }

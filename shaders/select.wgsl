@@ -42,7 +42,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let index = indices[entry - line * params.count];
     // Where nothing is picked, entry 0 is read and thrown away.
     let at = (outer * params.len + u32(max(index, 0.0))) * params.inner + channel;
-    let picked = arena[params.in_base + sample * params.in_sample + at];
+    let picked = read1(params.in_base + sample * params.in_sample + at);
     let to = params.out_base + sample * params.out_sample + id - sample * params.outer * params.count * params.inner;
-    arena[to] = select(params.fill, picked, index >= 0.0);
+    write1(to, select(params.fill, picked, index >= 0.0));
 }

@@ -37,23 +37,23 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let source = params.in_base + sample * params.in_sample + line;
     let to = params.out_base + sample * params.out_sample + line;
 
-    var largest = arena[source];
+    var largest = read1(source);
     for (var i = 1u; i < params.len; i += 1u) {
-        let value = arena[source + i * params.inner];
+        let value = read1(source + i * params.inner);
         largest = select(largest, value, value > largest || value != value);
     }
     var sum = 0.0;
     for (var i = 0u; i < params.len; i += 1u) {
-        sum += exp(arena[source + i * params.inner] - largest);
+        sum += exp(read1(source + i * params.inner) - largest);
     }
     if params.logarithm == 1u {
         let shift = log(sum);
         for (var i = 0u; i < params.len; i += 1u) {
-            arena[to + i * params.inner] = arena[source + i * params.inner] - largest - shift;
+            write1(to + i * params.inner, read1(source + i * params.inner) - largest - shift);
         }
     } else {
         for (var i = 0u; i < params.len; i += 1u) {
-            arena[to + i * params.inner] = exp(arena[source + i * params.inner] - largest) / sum;
+            write1(to + i * params.inner, exp(read1(source + i * params.inner) - largest) / sum);
         }
     }
 }

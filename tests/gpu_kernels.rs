@@ -126,6 +126,13 @@ fn products_of_awkward_sizes() {
             failures.check_with(&gpu, &name, &case.plan(), rows, tolerance, overrides);
         }
     }
+    // In f16 alone, and here with plain loops in place of the matrix units.
+    let overrides = Overrides { tile: Some(Tile::Cooperative), ..Overrides::default() };
+    for (rows, tokens, k, outputs) in sizes {
+        let case = ConvCase::linear(tokens, k, outputs);
+        let name = format!("matrices, {rows} samples, {}", case.name());
+        failures.check_half(&gpu, &name, &case.plan(), rows, Tolerance::Sum { terms: k }, overrides);
+    }
 }
 
 #[test]
@@ -163,6 +170,12 @@ fn convolutions_of_every_geometry() {
                 overrides,
             );
         }
+    }
+    let overrides = Overrides { tile: Some(Tile::Cooperative), ..Overrides::default() };
+    for case in &cases {
+        let (name, tolerance) =
+            (format!("matrices, {}", case.name()), Tolerance::Sum { terms: case.terms() });
+        failures.check_half(&gpu, &name, &case.plan(), 3, tolerance, overrides);
     }
 }
 

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex};
 use gpu::engine;
 use plans::{Draws, Making, sliding, square, whole};
 use reference::run_reference;
-use single_step::{Given, Tolerance, compare, respond};
+use single_step::{Given, Tolerance, compare, in_half, respond};
 use whybox::Error;
 use whybox::device::RunOptions;
 use whybox::device::gpu::{Gpu, GpuNetwork, Overrides, Tile};
@@ -166,6 +166,17 @@ fn masked_and_expanded_first_layers_agree() {
             // The same products in the same order.
             assert_eq!(bits(&masked), bits(&expanded), "{tile:?}, {channels} channels");
             assert_eq!(bits(&masked), bits(&again));
+        }
+        let Some(gpu) = in_half(&gpu) else { continue };
+        for tile in Tile::ALL.into_iter().chain([Tile::Cooperative]) {
+            let overrides = Overrides { tile: Some(tile), chunk_rows: Some(10), ..Overrides::default() };
+            let network = Gpu::load_with(&gpu, Arc::new(plan.clone()), overrides).expect("a sound plan");
+            for form in [FirstLayer::Masked, FirstLayer::Expanded] {
+                let (found, taken, _) = run(&network, &input, rows, &forced(form));
+                assert_eq!(taken, form);
+                // Numbers are stored a handful of times, each time moved by 2⁻¹⁰ of themselves at most.
+                compare::relative(&expected, &found, 5e-3).expect("near in f16");
+            }
         }
     }
 }

@@ -43,6 +43,7 @@ fn report(width: u32, height: u32, segments: usize, names: &[&str]) -> ImageRepo
         evaluations: 1000,
         evaluations_per_second: 1234.5,
         seconds: vec![("load".into(), 0.2), ("run".into(), 0.8)],
+        precision: None,
         seed: 42,
         settings: vec![("kernel width".into(), "0.25".into())],
         command: "whybox explain --seed 42".into(),

@@ -2,21 +2,33 @@
 
 use std::collections::HashSet;
 
+use whybox::device::Precision;
 use whybox::device::gpu::check_shaders;
 
 #[test]
 fn shaders_are_valid_and_agree_with_rust() {
     let reflections = check_shaders().unwrap_or_else(|problems| panic!("\n{problems}"));
     let names: HashSet<&str> = reflections.iter().map(|reflection| &reflection.name[..]).collect();
-    assert_eq!(names.len(), reflections.len(), "a permutation is listed twice");
-    for expected in ["conv_tiled+TALL+VEC4", "conv_registers+MASKED", "perturb/segments", "perturb/bernoulli"]
-    {
+    let both: HashSet<_> =
+        reflections.iter().map(|reflection| (&reflection.name[..], reflection.precision)).collect();
+    assert_eq!(both.len(), reflections.len(), "a permutation is listed twice");
+    // Every kernel in both precisions, but for matrix units, which multiply f16.
+    let only_half = |name: &&&str| !both.contains(&(**name, Precision::F32));
+    assert!(names.iter().filter(only_half).all(|name| name.starts_with("conv_cooperative")));
+    assert!(names.iter().all(|name| both.contains(&(*name, Precision::F16))));
+    for expected in [
+        "conv_tiled+TALL+VEC4",
+        "conv_cooperative+COOPERATIVE+VEC4",
+        "conv_registers+MASKED",
+        "perturb/segments",
+        "perturb/bernoulli",
+    ] {
         assert!(names.contains(expected), "{expected} is missing");
     }
     for reflection in &reflections {
         println!(
-            "{:30} {:4} threads {:6} bytes",
-            reflection.name, reflection.threads, reflection.workgroup_bytes
+            "{:30} {} {:4} threads {:6} bytes",
+            reflection.name, reflection.precision, reflection.threads, reflection.workgroup_bytes
         );
         // The least that every WebGPU adapter offers.
         assert!(reflection.threads <= 256, "{}", reflection.name);
@@ -43,4 +55,36 @@ fn every_file_is_in_the_table() {
             }
         }
     }
+}
+
+/// No adapter of the tests has cooperative matrices, so their shaders are at least translated to what Vulkan reads.
+#[test]
+fn matrices_become_spirv() {
+    use naga::back::spv;
+    use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+    let reflections = check_shaders().unwrap_or_else(|problems| panic!("\n{problems}"));
+    let matrices = reflections.iter().filter(|reflection| reflection.name.contains("+COOPERATIVE"));
+    let mut translated = 0;
+    for reflection in matrices {
+        let module = naga::front::wgsl::parse_str(&reflection.wgsl).expect("checked above");
+        let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module);
+        let options = spv::Options { lang_version: (1, 6), ..spv::Options::default() };
+        let words = spv::write_vec(&module, &info.expect("checked above"), &options, None).expect("SPIR-V");
+        // OpCooperativeMatrixMulAddKHR: eight products a step.
+        let products = instructions(&words).filter(|&code| code == 4459).count();
+        assert_eq!(products, 8, "{}", reflection.name);
+        translated += 1;
+    }
+    assert_eq!(translated, 5);
+}
+
+/// The instructions' numbers, behind a header of five words.
+fn instructions(words: &[u32]) -> impl Iterator<Item = u32> {
+    let mut at = 5;
+    std::iter::from_fn(move || {
+        let word = *words.get(at)?;
+        at += (word >> 16) as usize;
+        Some(word & 0xffff)
+    })
 }

@@ -39,5 +39,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if present {
         value = instances[instance * params.len + feature];
     }
-    output[row * params.stride + feature] = value;
+    output[row * params.stride + feature] = stored1(value);
 }

@@ -35,5 +35,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         let present = (masks[row * params.params.z + (player >> 5u)] >> (player & 31u)) & 1u;
         value += f32(present) * colours[(pixels + entry) * channels + channel];
     }
-    output[row * params.stride + element] = value;
+    output[row * params.stride + element] = stored1(value);
 }

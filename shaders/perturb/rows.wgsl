@@ -13,5 +13,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         return;
     }
     let row = id / params.len;
-    output[row * params.stride + id - row * params.len] = rows[id];
+    output[row * params.stride + id - row * params.len] = stored1(rows[id]);
 }

@@ -28,5 +28,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let player = players[(element / params.params.x) % params.params.y];
     let word = select(row * params.params.z + (player >> 5u), 0u, player == ALWAYS);
     let present = player == ALWAYS || ((masks[word] >> (player & 31u)) & 1u) == 1u;
-    output[row * params.stride + element] = select(baseline[element], instance[element], present);
+    output[row * params.stride + element] = stored1(select(baseline[element], instance[element], present));
 }

@@ -46,5 +46,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             }
         }
     }
-    output[row * params.stride + position] = value;
+    output[row * params.stride + position] = stored1(value);
 }

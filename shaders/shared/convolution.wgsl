@@ -73,7 +73,7 @@ struct ConvParams {
 }
 
 @group(0) @binding(0) var<uniform> params: ConvParams;
-@group(0) @binding(2) var<storage, read> weights: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> weights: array<Stored4>;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 #ifdef MASKED
 @group(0) @binding(4) var<storage, read> players: array<u32>;
@@ -85,6 +85,10 @@ struct ConvParams {
 #ifdef SHARED
 @group(0) @binding(4) var<storage, read> tables: array<u32>;
 #endif
+
+fn weight4(at: u32) -> vec4<f32> {
+    return vec4<f32>(weights[at]);
+}
 
 struct Column {
     live: bool,   // false beyond the last column
@@ -161,7 +165,7 @@ fn load1(place: Place, channel: u32) -> f32 {
 #else
 #ifndef VEC4
 fn load1(place: Place, channel: u32) -> f32 {
-    return select(0.0, arena[place.at + channel], place.inside);
+    return select(0.0, read1(place.at + channel), place.inside);
 }
 #endif
 #endif

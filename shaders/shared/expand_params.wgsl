@@ -4,6 +4,7 @@
 // Rows of the output lie `stride` elements apart.
 
 #import grid
+#import stored
 
 // Peer: ExpandParams in src/perturb/mod.rs
 struct ExpandParams {
@@ -15,6 +16,6 @@ struct ExpandParams {
 }
 
 @group(0) @binding(0) var<uniform> params: ExpandParams;
-@group(0) @binding(1) var<storage, read_write> output: array<f32>;
+@group(0) @binding(1) var<storage, read_write> output: array<Stored>;
 
 const THREADS: u32 = 64u;

@@ -15,23 +15,23 @@ fn read_along(at: u32, stride: u32, lanes: u32) -> vec4<f32> {
     // Lanes beyond the end repeat the last element.
     let last = lanes - 1u;
     return vec4<f32>(
-        arena[at],
-        arena[at + min(1u, last) * stride],
-        arena[at + min(2u, last) * stride],
-        arena[at + min(3u, last) * stride],
+        read1(at),
+        read1(at + min(1u, last) * stride),
+        read1(at + min(2u, last) * stride),
+        read1(at + min(3u, last) * stride),
     );
 }
 
 fn write_along(at: u32, stride: u32, value: vec4<f32>, lanes: u32) {
-    arena[at] = value.x;
+    write1(at, value.x);
     if lanes > 1u {
-        arena[at + stride] = value.y;
+        write1(at + stride, value.y);
     }
     if lanes > 2u {
-        arena[at + 2u * stride] = value.z;
+        write1(at + 2u * stride, value.z);
     }
     if lanes > 3u {
-        arena[at + 3u * stride] = value.w;
+        write1(at + 3u * stride, value.w);
     }
 }
 #endif

@@ -5,6 +5,7 @@ pub mod cpu;
 mod engine;
 pub mod gpu;
 mod means;
+mod precision;
 mod profile;
 mod sharer;
 
@@ -17,6 +18,7 @@ pub(crate) use engine::Engine;
 pub use engine::{RunOptions, RunReport, Sink};
 pub use means::{MeanSink, Means, MeansForm, MeansReport};
 pub(crate) use means::{cannot_fuse, check_means};
+pub use precision::Precision;
 pub use profile::StepProfile;
 
 use crate::model::Model;
@@ -75,6 +77,40 @@ impl Device {
     /// Whether this is a GPU (software adapters included).
     pub fn is_gpu(&self) -> bool {
         matches!(self.kind, Kind::Gpu(_))
+    }
+
+    /// The same device with numbers stored in another precision.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for f16 on the processor or on a GPU that has none.
+    ///
+    /// # Example
+    /// ```
+    /// use whybox::Device;
+    /// use whybox::device::Precision;
+    ///
+    /// let device = Device::best();
+    /// let half = device.with_precision(Precision::F16).unwrap_or(device);
+    /// println!("{} stores {}", half.name(), half.precision());
+    /// ```
+    pub fn with_precision(&self, precision: Precision) -> Result<Self> {
+        match (&self.kind, precision) {
+            (Kind::Gpu(gpu), _) => Ok(Device { kind: Kind::Gpu(Arc::new(gpu.with_precision(precision)?)) }),
+            (Kind::Cpu(_), Precision::F32) => Ok(self.clone()),
+            (Kind::Cpu(_), Precision::F16) => Err(Error::unsupported(
+                "f16 storage needs a GPU: the processor computes in f32",
+                self.name(),
+                "use --precision f32 (the default), or a GPU with --device gpu",
+            )),
+        }
+    }
+
+    /// How weights and activations are stored.
+    pub fn precision(&self) -> Precision {
+        match &self.kind {
+            Kind::Cpu(_) => Precision::F32,
+            Kind::Gpu(gpu) => gpu.precision(),
+        }
     }
 
     /// Plans a model and makes its weights resident.

@@ -11,6 +11,7 @@ mod lime_tabular;
 mod lime_text;
 mod many;
 mod pick;
+mod precision;
 mod shapley;
 mod stability;
 mod table_game;
@@ -26,6 +27,7 @@ pub use lime_tabular::{LimeTabular, RowFunction};
 pub use lime_text::{TextFunction, TextGame};
 pub use many::{EachBlock, ExplainMany, ManyProgress};
 pub use pick::submodular_pick;
+pub use precision::relative_distance;
 pub use shapley::{
     Budget, CoalitionValues, Estimator, ExactShapley, Forecast, Hierarchy, InteractionIndex, Interactions,
     KernelShap, Link, Linkage, Linked, OwenValues, PermutationShap, ShapleySampling, Terms,

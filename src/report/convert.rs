@@ -57,6 +57,7 @@ impl ImageReport {
             evaluations: explanation.evaluations as u64,
             evaluations_per_second: explanation.evaluations as f64 / evaluating.max(1e-9),
             seconds: explanation.seconds.clone(),
+            precision: None,
             seed: explanation.seed,
             settings: Vec::new(),
             command: String::new(),

@@ -6,6 +6,7 @@
 mod build;
 mod check;
 mod nullable;
+mod precision;
 mod read;
 mod write;
 
@@ -14,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::image_report::Scale;
 use super::json::SCHEMA;
 use crate::{Error, Result};
+pub use precision::PrecisionError;
+
 use nullable::{maybe_intervals, maybe_matrix, maybe_numbers, number, numbers, pairs, unknown};
 
 /// What was explained.
@@ -164,6 +167,9 @@ pub struct Document {
     /// What the reader must know before trusting the numbers, a sentence each.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// How far the attributions are from those in f32, where the network is stored in another precision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<PrecisionError>,
     /// The instances that together show most (SP-LIME's pick), by their position, the most telling first; empty where nobody
     /// asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

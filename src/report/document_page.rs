@@ -407,6 +407,7 @@ fn run(document: &Document) -> Markup {
         ("Device", Some(document.device.clone())),
         ("Evaluations", Some(count(document.evaluations))),
         ("Speed", speed.is_finite().then(|| rate(speed))),
+        ("Precision", document.precision.as_ref().map(ToString::to_string)),
         ("Seed", Some(document.seed.to_string())),
         ("Link", Some(document.link.clone()).filter(|link| !link.is_empty())),
     ];

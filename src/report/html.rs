@@ -274,7 +274,7 @@ fn row(
 }
 
 fn run(report: &ImageReport) -> Markup {
-    let facts = vec![
+    let mut facts = vec![
         ("Method", report.method.clone()),
         ("Network", report.network.clone()),
         ("Device", report.device.clone()),
@@ -282,6 +282,9 @@ fn run(report: &ImageReport) -> Markup {
         ("Speed", rate(report.evaluations_per_second)),
         ("Seed", report.seed.to_string()),
     ];
+    if let Some(precision) = &report.precision {
+        facts.push(("Precision", precision.to_string()));
+    }
     let ImageReport { settings, seconds, command, .. } = report;
     Run { facts, settings, seconds, command }.section()
 }

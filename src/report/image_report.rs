@@ -64,6 +64,8 @@ pub struct ImageReport {
     pub evaluations_per_second: f64,
     /// Wall-clock seconds by stage, in order.
     pub seconds: Vec<(String, f64)>,
+    /// How far the weights are from those in f32, where the network is stored in another precision.
+    pub precision: Option<document::PrecisionError>,
     /// The seed of all random draws.
     pub seed: u64,
     /// Names and values of the method's settings, in the order in which to show them.

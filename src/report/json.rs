@@ -5,6 +5,7 @@ use std::io;
 use serde::{Serialize, Serializer};
 use serde_json::ser::{Formatter, PrettyFormatter};
 
+use super::document::PrecisionError;
 use super::image_report::{ExplainedClass, ImageReport, OUTSIDE};
 use crate::{Error, Result};
 
@@ -24,6 +25,8 @@ struct Document<'a> {
     evaluations_per_second: f64,
     seconds: Pairs<'a, f64>,
     warnings: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    precision: Option<&'a PrecisionError>,
     photo: Size,
     prediction: Prediction<'a>,
     segments: Segments,
@@ -127,6 +130,7 @@ pub(super) fn json(report: &ImageReport, warnings: &[String]) -> Result<String> 
         evaluations_per_second: report.evaluations_per_second,
         seconds: Pairs(&report.seconds),
         warnings,
+        precision: report.precision.as_ref(),
         photo: Size { width, height },
         prediction: Prediction { scale: report.prediction_scale.name(), top: top.collect() },
         segments: Segments {

@@ -36,6 +36,9 @@ pub fn rows_terminal(report: &Document, colour: bool, width: usize) -> String {
     let stages: Vec<String> =
         report.seconds.iter().map(|(stage, s)| format!("{stage} {}", seconds(*s))).collect();
     fact("time", &stages.join(" · "));
+    if let Some(precision) = &report.precision {
+        fact("precision", &precision.to_string());
+    }
     fact("seed", &report.seed.to_string());
     for instance in report.instances.iter().take(INSTANCES) {
         for output in &instance.outputs {

@@ -40,6 +40,9 @@ pub fn terminal(report: &ImageReport, colour: bool, width: usize) -> String {
         let stages = report.seconds.iter().map(|(stage, s)| format!("{} {}", clean(stage), seconds(*s)));
         page.fact("time", &stages.collect::<Vec<_>>().join(" · "));
     }
+    if let Some(precision) = &report.precision {
+        page.fact("precision", &precision.to_string());
+    }
     page.fact("seed", &report.seed.to_string());
     page.prediction(report);
     for class in &report.classes {

@@ -1,10 +1,11 @@
 //! One step at a time on the GPU, compared with plain loops.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use whybox::device::RunOptions;
+use half::f16;
 use whybox::device::gpu::{Gpu, Overrides};
+use whybox::device::{Precision, RunOptions};
 use whybox::model::Activation;
 use whybox::perturb::{Data, Expander, Program};
 use whybox::plan::{InputLayout, Kernel, Locality, Map, Plan, Step, View, Weight, WeightId};
@@ -26,13 +27,28 @@ pub enum Tolerance {
 
 /// Says where two results first differ by more than the tolerance.
 pub fn compare(expected: &[f32], found: &[f32], tolerance: Tolerance) -> Result<(), String> {
+    compare_stored(expected, found, tolerance, Precision::F32)
+}
+
+/// The same where the found numbers have been stored in `precision` once. In f16 that moves a number by 2⁻¹⁰ of itself at most (to
+/// the nearest by half of that; a driver may also round towards zero), and by 2⁻²⁴ near zero.
+pub fn compare_stored(
+    expected: &[f32],
+    found: &[f32],
+    tolerance: Tolerance,
+    precision: Precision,
+) -> Result<(), String> {
     let largest = largest(expected).max(4.0);
     let allowed = |expected: f64| match tolerance {
         Tolerance::Exact => 0.0,
         Tolerance::Sum { terms } => 8.0 * f64::from(f32::EPSILON) * (terms as f64).sqrt() * largest,
         Tolerance::Elementwise => 2e-6 + 2e-4 * expected.abs(),
     };
-    within(expected, found, allowed).map(|_| ())
+    let rounding = |expected: f64| match precision {
+        Precision::F32 => 0.0,
+        Precision::F16 => 2f64.powi(-10) * expected.abs() + 2f64.powi(-24),
+    };
+    within(expected, found, |expected| allowed(expected) + rounding(expected)).map(|_| ())
 }
 
 /// Rows as they are, and what a masked first layer may read.
@@ -140,12 +156,31 @@ impl SingleStep {
     }
 }
 
+/// The same GPU with f16 storage, if it has that.
+pub fn in_half(gpu: &Arc<Gpu>) -> Option<Arc<Gpu>> {
+    static HALF: OnceLock<Option<Arc<Gpu>>> = OnceLock::new();
+    HALF.get_or_init(|| gpu.with_precision(Precision::F16).map(Arc::new).ok()).clone()
+}
+
+/// Numbers that f16 holds exactly.
+pub fn halved(numbers: &[f32]) -> Vec<f32> {
+    numbers.iter().map(|&x| f16::from_f32(x).to_f32()).collect()
+}
+
+/// A plan whose constants f16 holds exactly.
+pub fn halved_plan(plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    plan.weights.iter_mut().for_each(|weight| weight.data = halved(&weight.data).into());
+    plan
+}
+
 /// Failures of a table of cases, told together.
 #[derive(Default)]
 pub struct Failures(Vec<String>);
 
 impl Failures {
-    /// Runs a plan on the GPU and by plain loops.
+    /// Runs a plan on the GPU and by plain loops; then again in f16, from inputs and constants that f16 holds exactly, so that only
+    /// the last store rounds.
     pub fn check(&mut self, gpu: &Arc<Gpu>, name: &str, plan: &Plan, rows: usize, tolerance: Tolerance) {
         self.check_with(gpu, name, plan, rows, tolerance, Overrides::default());
     }
@@ -166,6 +201,27 @@ impl Failures {
             .map_err(|error| error.to_string())
             .and_then(|found| compare(&expected, &found, tolerance));
         self.expect(name, result);
+        self.check_half(gpu, name, plan, rows, tolerance, overrides);
+    }
+
+    /// The second of these.
+    pub fn check_half(
+        &mut self,
+        gpu: &Arc<Gpu>,
+        name: &str,
+        plan: &Plan,
+        rows: usize,
+        tolerance: Tolerance,
+        overrides: Overrides,
+    ) {
+        let Some(gpu) = in_half(gpu) else { return };
+        let data = Draws::new(rows as u64 + 7).floats(rows * plan.input_layout.len());
+        let (plan, data) = (halved_plan(plan), halved(&data));
+        let expected = run_reference(&plan, &data, rows);
+        let result = respond(&gpu, &plan, &data, overrides)
+            .map_err(|error| error.to_string())
+            .and_then(|found| compare_stored(&expected, &found, tolerance, Precision::F16));
+        self.expect(&format!("f16: {name}"), result);
     }
 
     /// Notes a failure.

@@ -6,19 +6,21 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use image::RgbImage;
-use whybox::explain::{ImageExplainer, ImageExplanation, Labels, MaskResolution, Stability};
+use whybox::device::Precision;
+use whybox::explain::{Game, ImageExplainer, ImageExplanation, ImageGame, Labels, MaskResolution, Stability};
 use whybox::perturb::picture::{Baseline, Preprocess, open_photo};
 use whybox::perturb::segment::Segmentation;
+use whybox::report::document::PrecisionError;
 use whybox::report::plot::ThemeName;
 use whybox::report::{ImageReport, PhotoIndex, Scale, View, blocks, terminal, write_report};
-use whybox::{Error, Result, builtin};
+use whybox::{Error, Network, Result, builtin};
 
 use crate::help;
 use crate::image_method::MethodArgs;
 use crate::image_subject::Subject;
-use crate::input::{DeviceChoice, RunArgs, default_out, quoted};
+use crate::input::{RunArgs, default_out, quoted};
 use crate::interrupt::Interrupt;
-use crate::lime::{Task, at_least_one};
+use crate::lime::{Task, at_least_one, run_words};
 use crate::output::{colour, height, picture_colours, say, width};
 use crate::progress::Bar;
 
@@ -259,11 +261,12 @@ impl ImageArgs {
         };
         let prediction = subject.predict(&explainer, &photo)?;
         let chosen = subject.chosen.choose(&prediction);
+        let reference = subject.reference_for(&chosen)?;
         let (network, cut) = subject.network_for(&chosen)?;
         let asked = if cut { Labels::All } else { Labels::Given(chosen.clone()) };
         let game = explainer.game(network, photo)?;
         let estimator = self.method.estimator(&game, asked.clone())?;
-        bar.expect(estimator.most_evaluations(whybox::explain::Game::players(&game)));
+        bar.expect(estimator.most_evaluations(game.players()));
         let mut result = game.explain(estimator.as_ref(), &mut |done| bar.at(done), &mut |forecast| {
             bar.expect(forecast.expected)
         })?;
@@ -271,12 +274,22 @@ impl ImageArgs {
             Some(runs) => {
                 bar.stage("repeating");
                 let start = Instant::now();
-                let lime = self.method.lime(asked);
+                let lime = self.method.lime(asked.clone());
                 let found = Stability::of_outputs(&lime, &game, runs, COMPARED, &[])?;
                 result.explanation.seconds.push(("stability".into(), start.elapsed().as_secs_f64()));
                 found
             }
             None => Vec::new(),
+        };
+        let precision = match &reference {
+            Some(reference) => {
+                bar.stage("checking");
+                let start = Instant::now();
+                let found = self.precision_error(&game, reference, asked)?;
+                result.explanation.seconds.push(("precision".into(), start.elapsed().as_secs_f64()));
+                Some(found)
+            }
+            None => None,
         };
         drop(game);
         // The network may have been cut to what is explained: the numbers of the outputs are those of the whole.
@@ -288,10 +301,28 @@ impl ImageArgs {
         let seconds = seconds.into_iter().map(|(name, seconds)| (name.to_owned(), seconds));
         result.explanation.seconds.splice(0..0, seconds);
         let mut report = self.report(&result, subject, path);
+        report.precision = precision;
         for (class, found) in report.classes.iter_mut().zip(&stability) {
             class.stability = Some(found.into());
         }
         Ok(report)
+    }
+
+    /// How far the weights are from those of the `reference` network, which is in f32.
+    fn precision_error(
+        &self,
+        game: &ImageGame<'_>,
+        reference: &Network,
+        asked: Labels,
+    ) -> Result<PrecisionError> {
+        let method = self.method.checked(game.players()).estimator(game, asked)?;
+        let explain = |game: &ImageGame<'_>| -> Result<(Vec<Vec<f64>>, usize)> {
+            let found = game.explain(method.as_ref(), &mut |_| {}, &mut |_| {})?.explanation;
+            let values = found.attributions.into_iter().map(|attribution| attribution.values);
+            Ok((values.collect(), found.evaluations))
+        };
+        let ((found, evaluations), (expected, _)) = (explain(game)?, explain(&game.on(reference)?)?);
+        Ok(PrecisionError::new(Precision::F16, &found, &expected, evaluations as u64))
     }
 
     /// Writes the files of one photo, all or none.
@@ -388,13 +419,8 @@ impl ImageArgs {
             option("mask-resolution", "photo".into());
         }
         self.method.words(&mut words);
+        run_words(&self.run, &mut words);
         let mut option = |name: &str, value: String| words.push(format!("--{name} {value}"));
-        if self.run.device != DeviceChoice::Best {
-            option("device", format!("{:?}", self.run.device).to_lowercase());
-        }
-        if let Some(bytes) = self.run.memory {
-            option("memory", bytes.to_string());
-        }
         if self.show != [View::Overlay] {
             let views: Vec<String> = self.show.iter().map(View::to_string).collect();
             option("show", views.join(","));

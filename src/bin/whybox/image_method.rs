@@ -9,6 +9,7 @@ use whybox::perturb::Sampling;
 use whybox::{Error, Result};
 
 use crate::lime::{DistanceChoice, SelectionChoice, at_least_one, at_least_two};
+use crate::precision::checked;
 
 /// Players that exact values take unless more evaluations are allowed.
 const EXACT_PLAYERS: usize = 20;
@@ -54,7 +55,7 @@ enum ControlChoice {
 }
 
 /// The method, what it may cost, and LIME's settings.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct MethodArgs {
     /// The method
     #[arg(
@@ -246,6 +247,16 @@ impl MethodArgs {
                 Box::new(ExactShapley { evaluations, interactions: None, labels })
             }
         })
+    }
+
+    /// The same with as many evaluations as a check of the precision takes; all coalitions stay all.
+    pub fn checked(&self, players: usize) -> Self {
+        let samples = match self.method {
+            Method::Exact => self.samples,
+            Method::Lime => Some(checked(players, Some(self.lime_samples()))),
+            _ => Some(checked(players, self.samples)),
+        };
+        MethodArgs { samples, tolerance: None, seconds: None, ..self.clone() }
     }
 
     /// What the budget did not reach, as a warning.

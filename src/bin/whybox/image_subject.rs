@@ -13,11 +13,14 @@ use crate::image::ImageArgs;
 use crate::image_method::Method;
 use crate::input::{find_class, read_labels};
 use crate::lime::Task;
+use crate::precision::reference;
 use crate::progress::Bar;
 
 /// A network with what is known about its outputs.
 pub struct Subject {
     device: Device,
+    /// The same in f32, if it stores anything else.
+    reference: Option<Device>,
     model: Model,
     /// With all outputs.
     whole: Network,
@@ -50,6 +53,7 @@ impl Subject {
         bar.stage("loading");
         let start = Instant::now();
         let device = args.run.device()?;
+        let reference = reference(&device)?;
         let whole = device.load(&model)?;
         let outputs = whole.outputs();
         let names = match (&args.labels, &args.model) {
@@ -66,6 +70,7 @@ impl Subject {
         let loading = start.elapsed().as_secs_f64();
         Ok(Subject {
             device,
+            reference,
             model,
             whole,
             cut: None,
@@ -105,7 +110,7 @@ impl Subject {
     /// A network that gives the `chosen` outputs, and whether it gives no others. Behind a Softmax all are needed;
     /// elsewhere the last layer is cut, so that only what is asked for is computed.
     pub fn network_for(&mut self, chosen: &[usize]) -> Result<(&Network, bool)> {
-        if self.scale == Scale::Probability || chosen.len() == self.whole.outputs() {
+        if !self.cuts(chosen) {
             return Ok((&self.whole, false));
         }
         let known = self.cut.take().filter(|(outputs, _)| outputs == chosen);
@@ -114,6 +119,19 @@ impl Subject {
             None => (chosen.to_vec(), self.device.load(&self.model.clone().select(chosen)?)?),
         };
         Ok((&self.cut.insert(cut).1, true))
+    }
+
+    fn cuts(&self, chosen: &[usize]) -> bool {
+        self.scale != Scale::Probability && chosen.len() != self.whole.outputs()
+    }
+
+    /// That network in f32, if the device stores anything else.
+    pub fn reference_for(&self, chosen: &[usize]) -> Result<Option<Network>> {
+        let Some(device) = &self.reference else { return Ok(None) };
+        if self.cuts(chosen) {
+            return device.load(&self.model.clone().select(chosen)?).map(Some);
+        }
+        device.load(&self.model).map(Some)
     }
 }
 

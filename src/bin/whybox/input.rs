@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use whybox::device::RunOptions;
+use whybox::device::{Precision, RunOptions};
 use whybox::{Device, Error, Result};
 
 use crate::interrupt::Interrupt;
@@ -19,12 +19,24 @@ pub enum DeviceChoice {
     Cpu,
 }
 
-/// Where and within which memory to run.
-#[derive(Debug, Args)]
+/// How numbers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionChoice {
+    /// Four bytes a number
+    F32,
+    /// Two bytes a number (GPU only); an explanation says how far it is from f32's
+    F16,
+}
+
+/// Where, how and within which memory to run.
+#[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     /// Where to run
     #[arg(long, value_enum, default_value = "best", value_name = "DEVICE")]
     pub device: DeviceChoice,
+    /// How weights and activations are stored
+    #[arg(long, value_enum, default_value = "f32", value_name = "PRECISION", hide_short_help = true)]
+    pub precision: PrecisionChoice,
     /// Cap on the memory of activations, for example 512MiB or 2GiB
     #[arg(long, value_name = "SIZE", value_parser = parse_size, hide_short_help = true)]
     pub memory: Option<u64>,
@@ -33,10 +45,14 @@ pub struct RunArgs {
 impl RunArgs {
     /// The device asked for.
     pub fn device(&self) -> Result<Device> {
-        match self.device {
-            DeviceChoice::Best => Ok(Device::best()),
-            DeviceChoice::Gpu => Device::gpu(),
-            DeviceChoice::Cpu => Ok(Device::cpu()),
+        let device = match self.device {
+            DeviceChoice::Best => Device::best(),
+            DeviceChoice::Gpu => Device::gpu()?,
+            DeviceChoice::Cpu => Device::cpu(),
+        };
+        match self.precision {
+            PrecisionChoice::F32 => Ok(device),
+            PrecisionChoice::F16 => device.with_precision(Precision::F16),
         }
     }
 

@@ -11,11 +11,13 @@ use whybox::report::{Document, rows_terminal};
 use whybox::solve::{Distance, Selection};
 use whybox::{Error, Result};
 
-use crate::input::{DeviceChoice, RunArgs, default_out, find_class, quoted, read_labels};
+use crate::input::{DeviceChoice, PrecisionChoice, RunArgs, default_out, find_class, quoted, read_labels};
+use crate::method::Method;
 use crate::output::{colour, say, width};
+use crate::precision::checked;
 
 /// Which outputs are explained.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct OutputArgs {
     /// Names of the network's outputs, one a line
     #[arg(long, value_name = "FILE")]
@@ -119,7 +121,7 @@ impl OutputArgs {
 }
 
 /// LIME's settings.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct LimeArgs {
     /// Evaluations of each instance [default: 5000 for LIME, else as many as the tolerance takes]
     ///
@@ -160,6 +162,16 @@ impl LimeArgs {
     /// Evaluations of each instance.
     pub fn lime_samples(&self) -> usize {
         self.samples.unwrap_or(Lime::text().samples)
+    }
+
+    /// The same with as many evaluations as a check of the precision takes; all coalitions stay all.
+    pub fn checked(&self, method: Method, players: usize) -> Self {
+        let samples = match method {
+            Method::Exact => self.samples,
+            Method::Lime => Some(checked(players, Some(self.lime_samples()))),
+            _ => Some(checked(players, self.samples)),
+        };
+        LimeArgs { samples, stability: None, ..self.clone() }
     }
 
     /// Settings as name and value.
@@ -270,10 +282,13 @@ impl OutArgs {
     }
 }
 
-/// Words of the command for device and memory.
+/// Words of the command for device, precision and memory.
 pub fn run_words(run: &RunArgs, words: &mut Vec<String>) {
     if run.device != DeviceChoice::Best {
         words.push(format!("--device {}", format!("{:?}", run.device).to_lowercase()));
+    }
+    if run.precision == PrecisionChoice::F16 {
+        words.push("--precision f16".into());
     }
     if let Some(bytes) = run.memory {
         words.push(format!("--memory {bytes}"));

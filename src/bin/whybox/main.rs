@@ -20,6 +20,7 @@ mod manual;
 mod method;
 mod output;
 mod plot;
+mod precision;
 mod predict;
 mod progress;
 mod table;

@@ -38,7 +38,7 @@ pub enum LinkChoice {
 }
 
 /// What the Shapley methods are asked for.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct ShapleyArgs {
     /// What adds up: the mean answer, or its log-odds
     #[arg(long, value_enum, default_value = "identity", hide_short_help = true)]
@@ -125,6 +125,11 @@ impl ShapleyArgs {
                 return Err(Error::parameter("LIME is no Shapley method", "--method lime", "choose another"));
             }
         })
+    }
+
+    /// The same without another limit than a number of evaluations.
+    pub fn checked(&self) -> Self {
+        ShapleyArgs { tolerance: None, seconds: None, interactions: false, ..self.clone() }
     }
 
     /// Settings as name and value; exact values have no tolerance.

@@ -19,6 +19,7 @@ use crate::input::{RunArgs, quoted};
 use crate::interrupt::{Interrupt, locked};
 use crate::lime::{DistanceChoice, LimeArgs, OutArgs, OutputArgs, at_least_one, no_model, run_words};
 use crate::method::{LinkChoice, Method, ShapleyArgs};
+use crate::precision::{CHECKED_ROWS, reference_network};
 use crate::progress::Bar;
 use crate::table_methods::Asked;
 
@@ -29,7 +30,7 @@ Examples:
   whybox table people.csv --model net.onnx --target income --rows all --background kmeans:50
   whybox table people.csv --model net.onnx --method lime --stability 10 --rows all --pick 5";
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = help::short(EXAMPLES), after_long_help = EXAMPLES)]
 pub struct TableArgs {
     /// A CSV file with a header line (the built-in table if left out)
@@ -205,7 +206,7 @@ pub fn run(args: &TableArgs) -> Result<()> {
 
 fn explain(args: &TableArgs, interrupt: &Interrupt) -> Result<()> {
     let begin = Instant::now();
-    let subject = args.subject()?;
+    let mut subject = args.subject()?;
     let importing = begin.elapsed().as_secs_f64();
     let bar = Bar::new(0);
     bar.stage("loading");
@@ -246,6 +247,14 @@ fn explain(args: &TableArgs, interrupt: &Interrupt) -> Result<()> {
             .map_err(|error| Error::parameter(error.to_string(), "--pick", "report this as a bug"))?;
         document.picked = submodular_pick(values.view(), count)?;
     }
+    if let Some(reference) = reference_network(&network, &subject.model)? {
+        bar.stage("checking");
+        let start = Instant::now();
+        subject.rows.truncate(CHECKED_ROWS);
+        let error = args.precision_error(&subject, &asked, &reference, document.features.len())?;
+        document.precision = Some(error);
+        document.seconds.push(("precision".into(), start.elapsed().as_secs_f64()));
+    }
     drop(bar);
     interrupt.finish(|| args.out.finish(&document, &extra))
 }
@@ -276,6 +285,12 @@ impl TableArgs {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The same with as many evaluations as a check of the precision takes.
+    pub fn checked(&self, players: usize) -> Self {
+        let lime = self.lime.checked(self.method, players);
+        TableArgs { lime, shapley: self.shapley.checked(), ..self.clone() }
     }
 
     fn subject(&self) -> Result<Subject> {

@@ -3,19 +3,19 @@
 use std::sync::Mutex;
 
 use ndarray::{Array2, ArrayView2};
-use whybox::device::RunOptions;
+use whybox::device::{Precision, RunOptions};
 use whybox::explain::{
     Attribution, ExplainMany, Explanation, Hierarchy, Labels, LimeTabular, Linkage, Stability,
 };
 use whybox::perturb::{Rows, TableMasker};
 use whybox::report::Document;
-use whybox::report::document::{Feature, Instance, Output};
+use whybox::report::document::{Feature, Instance, Output, PrecisionError};
 use whybox::table::{ColumnEncoding, Groups, Kind};
 use whybox::{Network, Result};
 
 use crate::interrupt::locked;
 use crate::lime::WIDTHS;
-use crate::method::Request;
+use crate::method::{Method, Request};
 use crate::progress::Bar;
 use crate::table::{Subject, TableArgs};
 
@@ -189,6 +189,33 @@ impl TableArgs {
         document.warnings.extend(self.shapley.left(&explanations));
         document.warnings.extend(nothing_varies(&many.masker, background.rows.nrows(), &explanations));
         Ok(())
+    }
+}
+
+impl TableArgs {
+    /// How far the effects are from those of the `reference` network, which is in f32.
+    pub fn precision_error(
+        &self,
+        subject: &Subject,
+        asked: &Asked<'_>,
+        reference: &Network,
+        players: usize,
+    ) -> Result<PrecisionError> {
+        let few = self.checked(players);
+        let explain = |network: &Network| -> Result<(Vec<Vec<f64>>, u64)> {
+            let growing = Mutex::new(Document::default());
+            let (outputs, options) = (asked.outputs.clone(), asked.options.clone());
+            let asked = Asked { network, outputs, names: asked.names, bar: asked.bar, options };
+            match few.method {
+                Method::Lime => few.lime(subject, &asked, &growing)?,
+                _ => few.shapley(subject, &asked, &growing)?,
+            }
+            let document = locked(&growing);
+            let outputs = document.instances.iter().flat_map(|instance| &instance.outputs);
+            Ok((outputs.map(|output| output.values.clone()).collect(), document.evaluations))
+        };
+        let ((found, evaluations), (expected, _)) = (explain(asked.network)?, explain(reference)?);
+        Ok(PrecisionError::new(Precision::F16, &found, &expected, evaluations))
     }
 }
 

@@ -4,21 +4,23 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use whybox::device::Precision;
 use whybox::explain::{
     Estimator, ExactShapley, Game, Hierarchy, Labels, Lime, Link, Linked, Stability, TextGame, TokenGame,
 };
 use whybox::model::Model;
 use whybox::perturb::{Coalitions, Rows};
 use whybox::report::Document;
-use whybox::report::document::{Feature, Instance, Kind, Output};
+use whybox::report::document::{Feature, Instance, Kind, Output, PrecisionError};
 use whybox::text::{Hide, IndexedText, Occurrences, TextInput, Tokenizer, Vocabulary};
-use whybox::{Error, Result};
+use whybox::{Error, Network, Result};
 
 use crate::help;
 use crate::input::{RunArgs, quoted};
 use crate::interrupt::Interrupt;
 use crate::lime::{DistanceChoice, LimeArgs, OutArgs, OutputArgs, WIDTHS, run_words};
 use crate::method::{LinkChoice, Method, Request, ShapleyArgs};
+use crate::precision::reference_network;
 use crate::progress::Bar;
 
 const EXAMPLES: &str = "\
@@ -27,7 +29,7 @@ Examples:
   whybox text --file review.txt --model net.onnx --vocabulary words.txt --input ids --positions
   whybox text 'a good film' --model net.onnx --vocabulary words.txt --method shap --interactions";
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = help::short(EXAMPLES), after_long_help = EXAMPLES)]
 pub struct TextArgs {
     /// The text to explain
@@ -129,7 +131,7 @@ pub fn run(args: &TextArgs) -> Result<()> {
         InputChoice::Binary => TextInput::Binary,
     };
     let options = args.run.options_until(&interrupt);
-    let ask = |texts: &[String]| {
+    let ask_of = |network: &Network, texts: &[String]| {
         let cells: Vec<f32> = texts.iter().flat_map(|text| vocabulary.row(text, input)).collect();
         Ok(network.responses(&Rows::new(&cells, width)?, &options)?.mapv(f64::from))
     };
@@ -141,11 +143,12 @@ pub fn run(args: &TextArgs) -> Result<()> {
     let tokens = indexed.tokens().to_vec();
     // What is longer than the network reads loses its end only after tokens before it were hidden: that needs the text itself.
     let fits = indexed.owners().iter().flatten().count() <= width;
-    let game: Box<dyn Game + '_> = match input {
-        TextInput::Ids(_) if fits => {
-            Box::new(TokenGame::new(&network, &indexed, &vocabulary, &hide, options.clone())?)
-        }
-        _ => Box::new(TextGame::new(indexed, hide, &ask)?),
+    let by_ids = fits && matches!(input, TextInput::Ids(_));
+    let ask = |texts: &[String]| ask_of(&network, texts);
+    let game: Box<dyn Game + '_> = if by_ids {
+        Box::new(TokenGame::new(&network, &indexed, &vocabulary, &hide, options.clone())?)
+    } else {
+        Box::new(TextGame::new(indexed.clone(), hide.clone(), &ask)?)
     };
     let mut whole = Coalitions::with_capacity(tokens.len(), 1);
     whole.push(|_| true);
@@ -154,7 +157,26 @@ pub fn run(args: &TextArgs) -> Result<()> {
         tokens.iter().map(|token| Feature { name: token.clone(), columns: Vec::new() }).collect();
     let mut document = Document::new(Kind::Text, network.name(), &network.device().name(), features);
     document.seconds = vec![("import".into(), importing), ("load".into(), loading)];
-    let explained_outputs = args.explain(game.as_ref(), outputs, &names, &bar, &mut document)?;
+    let explained_outputs = args.explain(game.as_ref(), outputs.clone(), &names, &bar, &mut document)?;
+    if let Some(reference) = reference_network(&network, &model)? {
+        bar.stage("checking");
+        let start = Instant::now();
+        let ask = |texts: &[String]| ask_of(&reference, texts);
+        let exact: Box<dyn Game + '_> = if by_ids {
+            Box::new(TokenGame::new(&reference, &indexed, &vocabulary, &hide, options.clone())?)
+        } else {
+            Box::new(TextGame::new(indexed.clone(), hide.clone(), &ask)?)
+        };
+        let few = args.checked(tokens.len());
+        let explain = |game: &dyn Game| -> Result<(Vec<Vec<f64>>, u64)> {
+            let mut scratch = Document::default();
+            let found = few.explain(game, outputs.clone(), &names, &bar, &mut scratch)?;
+            Ok((found.into_iter().map(|output| output.values).collect(), scratch.evaluations))
+        };
+        let ((found, evaluations), (expected, _)) = (explain(game.as_ref())?, explain(exact.as_ref())?);
+        document.precision = Some(PrecisionError::new(Precision::F16, &found, &expected, evaluations));
+        document.seconds.push(("precision".into(), start.elapsed().as_secs_f64()));
+    }
     drop(bar);
     document.seed = args.lime.seed;
     document.explained = explained;
@@ -170,6 +192,12 @@ pub fn run(args: &TextArgs) -> Result<()> {
 }
 
 impl TextArgs {
+    /// The same with as many evaluations as a check of the precision takes.
+    fn checked(&self, tokens: usize) -> Self {
+        let lime = self.lime.checked(self.method, tokens);
+        TextArgs { lime, shapley: self.shapley.checked(), ..self.clone() }
+    }
+
     /// Refuses options that the method does not know.
     fn check(&self) -> Result<()> {
         if self.method != Method::Lime && self.lime.stability.is_some() {

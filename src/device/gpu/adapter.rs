@@ -9,8 +9,9 @@ use crate::{Error, Result};
 /// cap is the same.
 const LARGEST_BYTES: u64 = i32::MAX as u64;
 
-/// Optional features that are asked for where an adapter has them: timestamps for profiles. No number depends on them.
-pub(crate) const USED: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY;
+/// Optional features that are asked for where an adapter has them: timestamps for profiles, and f16, which changes numbers
+/// only where it is asked for.
+pub(crate) const USED: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::SHADER_F16);
 
 /// What kind of machine is behind an adapter.
 ///
@@ -72,7 +73,7 @@ pub struct AdapterInfo {
     pub workgroup_bytes: u32,
     /// Most threads of a workgroup.
     pub workgroup_threads: u32,
-    /// Optional features that are used: `timestamps` (profiles). Numbers do not depend on them.
+    /// Optional features that are used: `timestamps` (profiles), `f16` (only for [`Precision::F16`](crate::device::Precision)).
     pub features: Vec<String>,
 }
 
@@ -125,6 +126,7 @@ impl Adapter {
     pub(crate) fn caps(&self) -> Caps {
         Caps {
             software: self.info.kind == AdapterKind::Software,
+            cooperative: false,
             workgroup_bytes: self.info.workgroup_bytes,
             workgroup_threads: self.info.workgroup_threads,
             grid_groups: self.raw.limits().max_compute_workgroups_per_dimension,
@@ -139,9 +141,14 @@ impl Adapter {
     }
 }
 
+/// What to say of an adapter that cannot be opened.
+pub(crate) fn cannot_open(info: &AdapterInfo, error: &wgpu::RequestDeviceError) -> Error {
+    Error::device(error.to_string(), info.to_string(), "update the driver, or use --device cpu")
+}
+
 /// Names of the optional features that are used.
 fn features(all: wgpu::Features) -> Vec<String> {
-    let names = [(wgpu::Features::TIMESTAMP_QUERY, "timestamps")];
+    let names = [(wgpu::Features::TIMESTAMP_QUERY, "timestamps"), (wgpu::Features::SHADER_F16, "f16")];
     names.iter().filter(|(feature, _)| all.contains(*feature)).map(|(_, name)| (*name).to_owned()).collect()
 }
 

@@ -22,6 +22,7 @@ use super::pipeline::Pipeline;
 use super::select::{Caps, Tile};
 use super::session::{Recorded, Session, UNIFORM_PITCH, record_all};
 use super::source::Permutation;
+use super::storage::stored;
 use super::timing::Timer;
 use super::uniforms::GatherParams;
 use crate::device::sharer::Sharer;
@@ -196,7 +197,8 @@ impl<'a> Columns<'a> {
                 });
                 gpu.queue.write_buffer(&uniforms, 0, &uniform_bytes);
                 // The queue keeps its order: chunks of the block before have read their columns by then.
-                gpu.queue.write_buffer(&values, 4 * starts[prefix.places[0]] as u64, cast_slice(&input));
+                let offset = gpu.precision.bytes() * starts[prefix.places[0]] as u64;
+                gpu.queue.write_buffer(&values, offset, &stored(&input, gpu.precision));
                 uniforms
             })
             .await?;
@@ -285,7 +287,7 @@ impl<'a> Columns<'a> {
 
     /// A buffer for so many elements: that of the block before, if it is large enough.
     async fn reserve(&mut self, network: &GpuNetwork, elements: usize) -> Result<wgpu::Buffer, Failure> {
-        let size = 4 * (elements + TAIL) as u64;
+        let size = network.gpu.precision.bytes() * (elements + TAIL) as u64;
         if let Some(buffer) = self.values.as_ref().filter(|buffer| buffer.size() >= size) {
             return Ok(buffer.clone());
         }

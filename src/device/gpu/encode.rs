@@ -7,6 +7,7 @@ use super::grid::grid_of_threads;
 use super::pack::{Packed, group_channels};
 use super::select::{Caps, Tile};
 use super::source::Permutation;
+use crate::model::BinaryKind;
 use crate::plan::{Binary, Conv, Copy, Kernel, Operand, Plan, Step, View};
 
 /// One dispatch.
@@ -107,12 +108,15 @@ pub(crate) fn constants(step: &Step) -> Vec<Packed> {
         Kernel::Affine(affine) => [affine.scale, affine.shift]
             .map(|weight| Packed::Vector { weight: Some(weight), groups: 1, len: affine.channels })
             .to_vec(),
+        Kernel::Binary(Binary { kind: BinaryKind::Add, b: Operand::Constant(weight), .. }) => {
+            vec![Packed::Added { weight: *weight }]
+        }
         Kernel::Binary(Binary { b: Operand::Constant(weight), .. }) => {
             vec![Packed::Plain { weight: *weight }]
         }
         Kernel::Fill(fill) => vec![Packed::Plain { weight: fill.value }],
         Kernel::Select(select) => vec![Packed::Plain { weight: select.indices }],
-        Kernel::Embedding(embedding) => vec![Packed::Plain { weight: embedding.table }],
+        Kernel::Embedding(embedding) => vec![Packed::Table { weight: embedding.table }],
         Kernel::Normalize(normalize) => normalize
             .scale
             .into_iter()

@@ -6,7 +6,7 @@ use super::encode::{Encoded, Encoder, Place, aligned, is_depthwise, permutation,
 use super::grid::{grid, grid_of_threads};
 use super::pack::{K_MULTIPLE, group_channels};
 use super::select::{Caps, Tile, choose};
-use super::source::Permutation;
+use super::source::{COOPERATIVE, Permutation};
 use super::uniforms::ConvParams;
 use crate::plan::{Conv, Step};
 
@@ -35,8 +35,9 @@ pub(super) struct ConvAt {
     pub form: Form,
 }
 
-fn convolution(tile: Tile, form: Form, whole: bool) -> Permutation {
+fn convolution(tile: Tile, form: Form, whole: bool, cooperative: bool) -> Permutation {
     let (shader, defines): (_, &'static [&'static str]) = match (tile, form, whole) {
+        (Tile::Cooperative, ..) => return in_matrices(form, whole, cooperative),
         (Tile::Tall, Form::Dense, true) => ("conv_tiled", &["TALL", "VEC4"]),
         (Tile::Tall, Form::Dense, false) => ("conv_tiled", &["TALL"]),
         (Tile::Tall, Form::Masked(_), _) => ("conv_tiled", &["TALL", "MASKED"]),
@@ -59,6 +60,23 @@ fn convolution(tile: Tile, form: Form, whole: bool) -> Permutation {
         (Tile::Registers, Form::Shared(_), false) => ("conv_registers", &["SHARED"]),
     };
     Permutation { shader, defines }
+}
+
+/// The product in cooperative matrices; tests may ask for it where there are none.
+fn in_matrices(form: Form, whole: bool, cooperative: bool) -> Permutation {
+    let defines: &'static [&'static str] = match (form, whole, cooperative) {
+        (Form::Dense, true, true) => &["COOPERATIVE", "VEC4"],
+        (Form::Dense, false, true) => &["COOPERATIVE"],
+        (Form::Masked(_), _, true) => &["COOPERATIVE", "MASKED"],
+        (Form::Shared(_), true, true) => &["COOPERATIVE", "SHARED", "VEC4"],
+        (Form::Shared(_), false, true) => &["COOPERATIVE", "SHARED"],
+        (Form::Dense, true, false) => &["VEC4"],
+        (Form::Dense, false, false) => &[],
+        (Form::Masked(_), _, false) => &["MASKED"],
+        (Form::Shared(_), true, false) => &["SHARED", "VEC4"],
+        (Form::Shared(_), false, false) => &["SHARED"],
+    };
+    Permutation { shader: COOPERATIVE, defines }
 }
 
 impl Encoder<'_> {
@@ -117,7 +135,7 @@ pub(super) fn conv_at(caps: &Caps, forced: Option<Tile>, conv: &Conv, at: &ConvA
         (columns, tiles, grid(word(groups), caps.grid_groups))
     };
     let permutation = match (depthwise, form) {
-        (false, _) => convolution(tile, form, whole),
+        (false, _) => convolution(tile, form, whole, caps.cooperative),
         (true, Form::Shared(_)) => shared_permutation("conv_depthwise", whole),
         (true, _) => permutation("conv_depthwise", whole),
     };

@@ -11,6 +11,7 @@ mod arena;
 mod coins;
 mod column_tables;
 mod columns;
+mod cooperative;
 mod encode;
 mod encode_conv;
 mod encode_movement;
@@ -28,6 +29,7 @@ mod reflect;
 mod select;
 mod session;
 mod source;
+mod storage;
 mod table_mlp;
 mod timing;
 mod uniforms;
@@ -42,6 +44,7 @@ pub use reflect::{Reflection, check_shaders};
 #[doc(hidden)]
 pub use select::Tile;
 
+use crate::device::Precision;
 use crate::plan::Plan;
 use crate::{Error, Result};
 use adapter::Adapter;
@@ -64,11 +67,13 @@ use source::Permutation;
 /// }
 /// ```
 pub struct Gpu {
+    raw: wgpu::Adapter,
     device: wgpu::Device,
     queue: wgpu::Queue,
     info: AdapterInfo,
     caps: Caps,
     health: Arc<Health>,
+    precision: Precision,
     pipelines: Mutex<HashMap<Permutation, Arc<Pipeline>>>,
 }
 
@@ -118,21 +123,72 @@ impl Gpu {
             required_limits: adapter.raw.limits(),
             ..Default::default()
         };
-        let (device, queue) = adapter.raw.request_device(&descriptor).await.map_err(|error| {
-            Error::device(
-                error.to_string(),
-                adapter.info.to_string(),
-                "update the driver, or use --device cpu",
-            )
-        })?;
+        let opened = adapter.raw.request_device(&descriptor).await;
+        let (device, queue) = opened.map_err(|error| adapter::cannot_open(&adapter.info, &error))?;
         let health = Health::watch(&device);
         let caps = adapter.caps();
-        Ok(Gpu { device, queue, info: adapter.info, caps, health, pipelines: Mutex::default() })
+        let (raw, info, precision) = (adapter.raw, adapter.info, Precision::default());
+        Ok(Gpu { raw, device, queue, info, caps, health, precision, pipelines: Mutex::default() })
     }
 
-    /// The device's name, for people: `GPU NVIDIA H200 (Vulkan)`.
+    /// The same GPU with numbers stored in another precision; both can be used at the same time.
+    ///
+    /// In f16, products run in cooperative matrices (tensor cores) where the adapter has them and they answer a small network as the other
+    /// kernels do.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the GPU has no f16.
+    pub fn with_precision(&self, precision: Precision) -> Result<Self> {
+        pollster::block_on(self.with_precision_async(precision))
+    }
+
+    /// [`with_precision`](Gpu::with_precision) without blocking.
+    ///
+    /// # Errors
+    /// Those of [`with_precision`](Gpu::with_precision).
+    pub async fn with_precision_async(&self, precision: Precision) -> Result<Self> {
+        if precision == Precision::F32 {
+            return Ok(self.sharing_device(precision));
+        }
+        if !self.device.features().contains(wgpu::Features::SHADER_F16) {
+            return Err(Error::unsupported(
+                "this GPU, or its driver, has no f16",
+                self.name(),
+                storage::USE_F32,
+            ));
+        }
+        let cooperative = self.cooperative().await;
+        Ok(cooperative.unwrap_or_else(|| self.sharing_device(precision)))
+    }
+
+    /// The same device in another precision, without cooperative matrices.
+    fn sharing_device(&self, precision: Precision) -> Self {
+        Gpu {
+            raw: self.raw.clone(),
+            device: self.device.clone(),
+            queue: self.queue.clone(),
+            info: self.info.clone(),
+            caps: Caps { cooperative: false, ..self.caps },
+            health: self.health.clone(),
+            precision,
+            pipelines: Mutex::default(),
+        }
+    }
+
+    /// How numbers are stored.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The device's name, for people: `GPU NVIDIA H200 (Vulkan)`, with `, f16 storage` where that was asked for,
+    /// and `, matrix units` where products run in those.
     pub fn name(&self) -> String {
-        format!("GPU {}", self.info)
+        let storage = match (self.precision, self.caps.cooperative) {
+            (Precision::F32, _) => "",
+            (Precision::F16, false) => ", f16 storage",
+            (Precision::F16, true) => ", f16 storage, matrix units",
+        };
+        format!("GPU {}{storage}", self.info)
     }
 
     /// The adapter behind it.
@@ -163,7 +219,11 @@ impl Gpu {
     /// Those of [`load`](Gpu::load).
     #[doc(hidden)]
     pub fn load_with(gpu: &Arc<Gpu>, plan: Arc<Plan>, overrides: Overrides) -> Result<GpuNetwork> {
-        pollster::block_on(GpuNetwork::new(gpu.clone(), plan, overrides))
+        pollster::block_on(Self::load_with_async(gpu, plan, overrides))
+    }
+
+    async fn load_with_async(gpu: &Arc<Gpu>, plan: Arc<Plan>, overrides: Overrides) -> Result<GpuNetwork> {
+        GpuNetwork::new(gpu.clone(), plan, overrides).await
     }
 
     /// Gives the device up, as a driver's crash would.
@@ -185,7 +245,7 @@ impl Gpu {
             return Ok(pipeline.clone());
         }
         let at = format!("shader {permutation}");
-        let made = self.guarded(&at, || Pipeline::new(&self.device, permutation)).await??;
+        let made = self.guarded(&at, || Pipeline::new(&self.device, permutation, self.precision)).await??;
         let made = Arc::new(made);
         known().insert(permutation, made.clone());
         Ok(made)

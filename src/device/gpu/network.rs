@@ -10,12 +10,13 @@ use super::columns::Columns;
 use super::encode::{Dispatch, Encoder, constants};
 use super::failure::Failure;
 use super::mean_sums::{self, GroupSums};
-use super::opening::{Masked, Opening};
+use super::opening::{Masked, Opening, whole_words};
 use super::pack::Packed;
 use super::pipeline::Pipeline;
 use super::select::Tile;
 use super::session::{Chunk, IN_FLIGHT, Session, Start};
 use super::source::Shader;
+use super::storage::{check_storage, stored_weights};
 use super::table_mlp;
 use super::timing::Timer;
 use crate::device::sharer::FEWEST_ROWS;
@@ -73,14 +74,17 @@ impl GpuNetwork {
     /// Checks a plan and uploads its weights.
     pub(super) async fn new(gpu: Arc<Gpu>, plan: Arc<Plan>, overrides: Overrides) -> Result<Self> {
         check(&plan)?;
+        let precision = gpu.precision;
+        check_storage(&plan, precision)?;
         let mlp = Mlp::of(&plan);
         let mut network =
             GpuNetwork { gpu, plan, overrides, constants: HashMap::new(), mlp, spare: Mutex::new(None) };
         for step in &network.plan.clone().steps {
             for packed in constants(step) {
                 if !network.constants.contains_key(&packed) {
-                    let elements = packed.elements(&network.plan);
-                    let buffer = network.upload(&step.name, bytemuck::cast_slice(&elements)).await?;
+                    let elements = packed.elements_in(&network.plan, precision);
+                    let bytes = stored_weights(&elements, packed.precision(precision), &step.name)?;
+                    let buffer = network.upload(&step.name, &whole_words(&bytes)).await?;
                     network.constants.insert(packed, buffer);
                 }
             }
@@ -181,7 +185,7 @@ impl GpuNetwork {
         let Some(program) = Program::new(&self.plan, dependence.pixels())? else { return Ok(None) };
         // Columns may take half of the cap, and what the dense rest leaves.
         let cap = options.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES);
-        let Needs { fixed_bytes, sample_bytes } = Arena::needs(&self.plan);
+        let Needs { fixed_bytes, sample_bytes } = Arena::needs(&self.plan, self.gpu.precision);
         let most_rows = (cap / 2).saturating_sub(fixed_bytes) / sample_bytes.max(1);
         let most_rows = usize::try_from(most_rows).unwrap_or(usize::MAX).max(1);
         let chunk_rows = self.schedule(rows, options, self.preferred_rows())?.chunk_rows.min(most_rows);
@@ -231,7 +235,14 @@ impl GpuNetwork {
         let binding_bytes = self.gpu.caps.binding_bytes;
         let memory_bytes = options.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES).min(binding_bytes);
         // All activations lie in one buffer that all chunks in flight share.
-        Schedule::new(&self.plan, rows, None, Arena::needs(&self.plan), memory_bytes, preferred_rows)
+        Schedule::new(
+            &self.plan,
+            rows,
+            None,
+            Arena::needs(&self.plan, self.gpu.precision),
+            memory_bytes,
+            preferred_rows,
+        )
     }
 
     /// Runs the rows from `done` on in chunks of `chunk_rows`; `done` counts the rows that `sink` has got.

@@ -121,10 +121,10 @@ impl<'a> Opening<'a> {
             Kind::Masked(_) => session.activations.as_entire_binding(),
             Kind::Expanded(_) => {
                 let region = session.arena.buffers[plan.input.buffer];
-                let bytes = 4 * session.chunk_rows as u64 * u64::from(region.sample);
+                let bytes = session.arena.bytes_of(session.chunk_rows * region.sample as usize);
                 wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                     buffer: &session.activations,
-                    offset: 4 * u64::from(region.base),
+                    offset: session.arena.offset(region.base),
                     size: wgpu::BufferSize::new(bytes),
                 })
             }
@@ -184,7 +184,7 @@ impl<'a> Opening<'a> {
 }
 
 /// Copies go by words of four bytes.
-fn whole_words(bytes: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+pub(super) fn whole_words(bytes: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     if bytes.len().is_multiple_of(4) {
         return bytes.into();
     }

@@ -1,9 +1,13 @@
 //! Constants as the kernels want them: vec4, in the order in which they are read.
 
+use crate::device::Precision;
 use crate::plan::{Conv, Plan, WeightId};
 
 /// Rows of packed convolution weights are a multiple of this, the deepest tile along K.
 pub(crate) const K_MULTIPLE: usize = 16;
+
+/// Nothing that f16 holds shows behind such a number.
+const HIDDEN: f32 = -1e6;
 
 /// A constant in a kernel's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,6 +20,10 @@ pub(crate) enum Packed {
     Vector { weight: Option<WeightId>, groups: usize, len: usize },
     /// As it is.
     Plain { weight: WeightId },
+    /// The same, a large one.
+    Table { weight: WeightId },
+    /// The same, added to activations.
+    Added { weight: WeightId },
 }
 
 /// Output channels of a group and input channels of a group.
@@ -24,7 +32,25 @@ pub(crate) fn group_channels(conv: &Conv) -> [usize; 2] {
 }
 
 impl Packed {
-    /// The elements to upload. The plan has been checked: its constants have the lengths that the
+    /// How it is stored on a device of this precision: what is large as everything else, the rest always in f32.
+    pub(crate) fn precision(self, precision: Precision) -> Precision {
+        match self {
+            Packed::Conv { .. } | Packed::Depthwise { .. } | Packed::Table { .. } => precision,
+            Packed::Vector { .. } | Packed::Plain { .. } | Packed::Added { .. } => Precision::F32,
+        }
+    }
+
+    /// The elements to upload to a device of this precision: [`elements`](Packed::elements), but where activations are f16, an
+    /// attention mask's −1e30 is the infinity that it stands for, since a sum with it has to be stored.
+    pub(crate) fn elements_in(self, plan: &Plan, precision: Precision) -> Vec<f32> {
+        let mut elements = self.elements(plan);
+        if let (Packed::Added { .. }, Precision::F16) = (self, precision) {
+            elements.iter_mut().filter(|x| **x <= HIDDEN).for_each(|x| *x = f32::NEG_INFINITY);
+        }
+        elements
+    }
+
+    /// The elements, in the kernel's order. The plan has been checked: its constants have the lengths that the
     /// steps need.
     pub(crate) fn elements(self, plan: &Plan) -> Vec<f32> {
         match self {
@@ -59,7 +85,9 @@ impl Packed {
                 }
                 packed
             }
-            Packed::Plain { weight } => plan.weights[weight].data.to_vec(),
+            Packed::Plain { weight } | Packed::Table { weight } | Packed::Added { weight } => {
+                plan.weights[weight].data.to_vec()
+            }
         }
     }
 }

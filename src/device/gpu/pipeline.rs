@@ -1,6 +1,7 @@
 //! Pipelines, one for each permutation.
 
 use super::source::{Permutation, Shader};
+use crate::device::Precision;
 use crate::{Error, Result};
 
 /// Shaders that stay checked for good, since some of their data comes from outside the engine.
@@ -18,16 +19,16 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Compiles a permutation. What the device says against it goes to the error scopes.
+    /// Compiles a permutation for numbers stored in `precision`. What the device says against it goes to the error scopes.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if there is no such shader, [`Error::Device`] if its directives make no sense.
-    pub(crate) fn new(device: &wgpu::Device, permutation: Permutation) -> Result<Self> {
+    pub(crate) fn new(device: &wgpu::Device, permutation: Permutation, precision: Precision) -> Result<Self> {
         let Permutation { shader: name, defines } = permutation;
         let shader = Shader::named(name).ok_or_else(|| {
             Error::unsupported(format!("there is no shader {name}"), "perturbation", "use --device cpu")
         })?;
-        let wgsl = shader.wgsl(defines).map_err(|error| {
+        let wgsl = shader.wgsl(defines, precision).map_err(|error| {
             Error::device(
                 error.to_string(),
                 permutation.to_string(),
@@ -73,7 +74,7 @@ impl Pipeline {
             // SAFETY: but for those over columns the network's kernels compute no index from data, with one exception, and
             // from shapes only such as lie in range: `check` proves that every view of every step lies within its buffer and that
             // every constant has the size that its step says; `Arena` gives each buffer its room for all rows of a
-            // chunk and a tail for quads that are read over the end; threads beyond the grid's last item return, and
+            // chunk and a tail for quads that are read over the end; threads beyond the grid's last item return (in matrices: have only columns that are not live), and
             // padding and tile margins read element 0 in place of what they do not have. The exception is a masked
             // first layer's player, which `Opening` has checked against the width of the masks. Indices into
             // workgroup memory are made from the thread's number and constant loop bounds. Every loop counts up to a

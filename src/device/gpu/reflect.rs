@@ -4,6 +4,7 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess, TypeInner};
 
 use super::source::{Permutation, Shader, permutations};
+use crate::device::Precision;
 
 /// What a permutation's WGSL says about itself.
 #[doc(hidden)]
@@ -11,20 +12,27 @@ use super::source::{Permutation, Shader, permutations};
 pub struct Reflection {
     /// Shader and defines.
     pub name: String,
+    /// How numbers are stored.
+    pub precision: Precision,
+    /// The WGSL.
+    pub wgsl: String,
     /// Threads of a workgroup.
     pub threads: u32,
     /// Bytes of workgroup memory.
     pub workgroup_bytes: u32,
 }
 
-/// Parses and validates every permutation and compares entry point, bindings and uniform with Rust's
+/// Parses and validates every permutation in both precisions and compares entry point, bindings and uniform with Rust's
 /// declarations.
 ///
 /// # Errors
 /// All that is wrong, a permutation a line.
 #[doc(hidden)]
 pub fn check_shaders() -> Result<Vec<Reflection>, String> {
-    let (good, bad): (Vec<_>, Vec<_>) = permutations().map(check).partition(Result::is_ok);
+    let (good, bad): (Vec<_>, Vec<_>) = [Precision::F32, Precision::F16]
+        .into_iter()
+        .flat_map(|precision| permutations(precision).map(move |permutation| check(permutation, precision)))
+        .partition(Result::is_ok);
     if bad.is_empty() {
         Ok(good.into_iter().flatten().collect())
     } else {
@@ -32,13 +40,17 @@ pub fn check_shaders() -> Result<Vec<Reflection>, String> {
     }
 }
 
-fn check(permutation: Permutation) -> Result<Reflection, String> {
-    let wrong = |what: String| format!("{permutation}: {what}");
+fn check(permutation: Permutation, precision: Precision) -> Result<Reflection, String> {
+    let wrong = |what: String| format!("{permutation} in {precision}: {what}");
     let shader = Shader::named(permutation.shader).ok_or_else(|| wrong("not in the table".to_owned()))?;
-    let wgsl = shader.wgsl(permutation.defines).map_err(|error| wrong(error.to_string()))?;
+    let wgsl = shader.wgsl(permutation.defines, precision).map_err(|error| wrong(error.to_string()))?;
     let module = naga::front::wgsl::parse_str(&wgsl)
         .map_err(|error| wrong(error.emit_to_string_with_path(&wgsl, shader.name)))?;
-    Validator::new(ValidationFlags::all(), Capabilities::empty())
+    let capabilities = match precision {
+        Precision::F32 => Capabilities::empty(),
+        Precision::F16 => Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX,
+    };
+    Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .map_err(|error| wrong(error.emit_to_string_with_path(&wgsl, shader.name)))?;
     check_bindings(shader, permutation, &module).map_err(wrong)?;
@@ -59,6 +71,8 @@ fn check(permutation: Permutation) -> Result<Reflection, String> {
         .sum();
     Ok(Reflection {
         name: permutation.to_string(),
+        precision,
+        wgsl,
         threads: entry.workgroup_size.iter().product(),
         workgroup_bytes,
     })

@@ -1,13 +1,16 @@
 //! Which convolution kernel: a pure function of shapes and capabilities.
 //!
 //! Sizes are those of a whole chunk, which depend on the run and never on which chunk of it is at hand; and every
-//! kernel adds in the same order, so the choice changes the time and not the numbers.
+//! kernel adds in the same order, so the choice changes the time and not the numbers (but for cooperative matrices, in f16 alone, which
+//! add in an order of their own).
 
 /// What the choice of a kernel depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Caps {
     /// Whether the adapter is a software rasteriser.
     pub software: bool,
+    /// Whether f16 products run on the adapter's matrix units, and were found right.
+    pub cooperative: bool,
     /// Bytes of workgroup memory.
     pub workgroup_bytes: u32,
     /// Threads that a workgroup may have.
@@ -32,10 +35,12 @@ pub enum Tile {
     Small,
     /// Without workgroup memory: for software adapters, where barriers cost a factor of three.
     Registers,
+    /// 64 × 32 in cooperative matrices: for f16 on adapters that have them.
+    Cooperative,
 }
 
 impl Tile {
-    /// All of them.
+    /// All that need nothing that an adapter may lack.
     pub const ALL: [Tile; 4] = [Tile::Tall, Tile::Square, Tile::Small, Tile::Registers];
 
     /// Columns and outputs of a tile.
@@ -44,6 +49,7 @@ impl Tile {
             Tile::Tall => [128, 64],
             Tile::Square => [64, 64],
             Tile::Small => [32, 32],
+            Tile::Cooperative => [64, 32],
             Tile::Registers => [4, 4],
         }
     }
@@ -51,7 +57,7 @@ impl Tile {
     /// Depth of a tile along K.
     pub(crate) fn depth(self) -> u32 {
         match self {
-            Tile::Tall | Tile::Square => 16,
+            Tile::Tall | Tile::Square | Tile::Cooperative => 16,
             Tile::Small => 8,
             Tile::Registers => 1,
         }
@@ -68,6 +74,7 @@ impl Tile {
             Tile::Tall => ((128 * 5 + 16 * 16) * 16, 256),
             Tile::Square => ((64 * 5 + 16 * 16) * 16, 256),
             Tile::Small => ((32 * 3 + 8 * 8) * 16, 64),
+            Tile::Cooperative => (1536 * 2 + 640 * 2 + 2304 * 4, 32),
             Tile::Registers => (0, 64),
         };
         bytes <= caps.workgroup_bytes && threads <= caps.workgroup_threads
@@ -81,6 +88,10 @@ const BUSY_GROUPS: u64 = 256;
 pub(crate) fn choose(columns: u32, outputs: u32, caps: &Caps) -> Tile {
     if caps.software {
         return Tile::Registers;
+    }
+    // Smaller products are not worth a tile that is mostly empty.
+    if caps.cooperative && columns >= 64 && outputs >= 16 && Tile::Cooperative.fits(caps) {
+        return Tile::Cooperative;
     }
     // Outputs that fill less than three quarters of tiles of 64 are better cut into tiles of 32.
     let narrow = 4 * outputs < 3 * outputs.next_multiple_of(64)
@@ -103,6 +114,7 @@ mod tests {
 
     const GPU: Caps = Caps {
         software: false,
+        cooperative: false,
         workgroup_bytes: 32 << 10,
         workgroup_threads: 1024,
         grid_groups: 65_535,
@@ -116,6 +128,7 @@ mod tests {
         let tiny = Caps { workgroup_bytes: 8 << 10, workgroup_threads: 128, ..GPU };
         let none = Caps { workgroup_bytes: 0, ..GPU };
         let software = Caps { software: true, ..GPU };
+        let matrices = Caps { cooperative: true, ..GPU };
         let cases = [
             // columns, outputs, capabilities, choice
             (100 * 12_544, 64, GPU, Tile::Tall), // ResNet's first layer
@@ -130,6 +143,11 @@ mod tests {
             (100 * 12_544, 64, tiny, Tile::Small),
             (100 * 12_544, 64, none, Tile::Registers),
             (100 * 12_544, 64, software, Tile::Registers),
+            (100 * 12_544, 64, matrices, Tile::Cooperative),
+            (64, 16, matrices, Tile::Cooperative),
+            (63, 64, matrices, Tile::Small),
+            (100 * 12_544, 10, matrices, Tile::Small),
+            (100 * 12_544, 64, Caps { workgroup_bytes: 8 << 10, ..matrices }, Tile::Small),
         ];
         for (columns, outputs, caps, expected) in cases {
             assert_eq!(choose(columns, outputs, &caps), expected, "{columns} × {outputs} on {caps:?}");

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use half::f16;
+
 use super::arena::Arena;
 use super::columns::Columns;
 use super::encode::{Dispatch, Encoder};
@@ -11,8 +13,11 @@ use super::mean_sums::GroupSums;
 use super::network::GpuNetwork;
 use super::opening::Opening;
 use super::pipeline::Pipeline;
+use super::readback;
+use super::storage::check_answers;
 use super::timing::Timer;
 use crate::Error;
+use crate::device::Precision;
 
 /// Bytes from one uniform to the next: dynamic offsets are multiples of at most this on every adapter.
 pub(crate) const UNIFORM_PITCH: usize = 256;
@@ -48,7 +53,7 @@ impl Session {
     /// Allocates buffers for chunks of `chunk_rows` samples.
     pub(crate) async fn new(network: &GpuNetwork, chunk_rows: usize) -> Result<Self, Failure> {
         let GpuNetwork { gpu, plan, .. } = network;
-        let arena = Arena::new(plan, chunk_rows);
+        let arena = Arena::new(plan, chunk_rows, gpu.precision);
         if network.overrides.refuse_rows_above.is_some_and(|most| chunk_rows > most) {
             return Err(Failure::OutOfMemory("an allocation that was made to fail".to_owned()));
         }
@@ -63,7 +68,7 @@ impl Session {
                 mapped_at_creation: false,
             })
         };
-        let response_bytes = 4 * (chunk_rows * plan.outputs) as u64;
+        let response_bytes = arena.bytes_of(chunk_rows * plan.outputs);
         let uniform_bytes = (UNIFORM_PITCH * (dispatches.len() + 1)) as u64;
         let (activations, uniforms, readbacks) = gpu
             .guarded("activations", || {
@@ -154,7 +159,7 @@ impl Session {
             match chunk.sums.as_deref() {
                 Some(sums) => sums.copy(&mut encoder, &rows, slot),
                 None => {
-                    let from = 4 * u64::from(self.arena.responses.base);
+                    let from = self.arena.offset(self.arena.responses.base);
                     let bytes = self.response_bytes(network, rows.len());
                     encoder.copy_buffer_to_buffer(&self.activations, from, &self.readbacks[slot], 0, bytes);
                 }
@@ -173,15 +178,31 @@ impl Session {
         slot: usize,
         submission: wgpu::SubmissionIndex,
     ) -> Result<Vec<f32>, Error> {
-        let (buffer, bytes) = match sums {
-            Some(sums) => sums.readback(rows, slot),
-            None => (&self.readbacks[slot], self.response_bytes(network, rows.len())),
+        let gpu = &network.gpu;
+        let answers = match sums {
+            Some(sums) => {
+                let (buffer, bytes) = sums.readback(rows, slot);
+                readback::read(gpu, buffer, bytes, submission).await?
+            }
+            None => {
+                let (buffer, bytes) = (&self.readbacks[slot], self.response_bytes(network, rows.len()));
+                match gpu.precision {
+                    Precision::F32 => readback::read(gpu, buffer, bytes, submission).await?,
+                    Precision::F16 => {
+                        let halves: Vec<f16> = readback::read(gpu, buffer, bytes, submission).await?;
+                        // What fills the last word is none of them.
+                        let answers = rows.len() * network.plan.outputs;
+                        halves[..answers].iter().map(|half| half.to_f32()).collect()
+                    }
+                }
+            }
         };
-        super::readback::read(&network.gpu, buffer, bytes, submission).await
+        check_answers(rows, &answers, gpu.precision)?;
+        Ok(answers)
     }
 
     fn response_bytes(&self, network: &GpuNetwork, rows: usize) -> u64 {
-        4 * (rows * network.plan.outputs) as u64
+        self.arena.bytes_of(rows * network.plan.outputs)
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::preprocess::{PreprocessError, preprocess};
 use super::uniforms::{self, UniformInfo};
+use crate::device::Precision;
 
 /// A shader with what Rust binds to it.
 ///
@@ -49,6 +50,9 @@ const CONV_CONSTANTS: &[(&str, Option<&str>)] = &[
     ("tables", Some("SHARED")),
 ];
 
+/// The product in cooperative matrices, of which there are none in f32.
+pub(crate) const COOPERATIVE: &str = "conv_cooperative";
+
 /// Kernels over quads of channels: aligned or not.
 const QUADS: &[&[&str]] = &[&[], &["VEC4"]];
 
@@ -88,6 +92,25 @@ pub(crate) const SHADERS: &[Shader] = &[
         output: "arena",
         constants: CONV_CONSTANTS,
         permutations: &[&[], &["VEC4"], &["MASKED"], &["SHARED"], &["SHARED", "VEC4"]],
+    },
+    Shader {
+        name: COOPERATIVE,
+        text: text!("conv_cooperative"),
+        uniform: &uniforms::CONV,
+        output: "arena",
+        constants: CONV_CONSTANTS,
+        permutations: &[
+            &["COOPERATIVE"],
+            &["COOPERATIVE", "VEC4"],
+            &["COOPERATIVE", "MASKED"],
+            &["COOPERATIVE", "SHARED"],
+            &["COOPERATIVE", "SHARED", "VEC4"],
+            &[],
+            &["VEC4"],
+            &["MASKED"],
+            &["SHARED"],
+            &["SHARED", "VEC4"],
+        ],
     },
     Shader {
         name: "conv_depthwise",
@@ -300,6 +323,8 @@ fn shared(name: &str) -> Option<&'static str> {
         "expand_params" => text!("shared/expand_params"),
         "grid" => text!("shared/grid"),
         "philox" => text!("shared/philox"),
+        "stored" => text!("shared/stored"),
+        "taps" => text!("shared/taps"),
         "strided" => text!("shared/strided"),
         _ => return None,
     })
@@ -317,15 +342,26 @@ impl Shader {
         self.constants.iter().filter(|(_, needed)| present(*needed)).map(|&(name, _)| name).collect()
     }
 
-    /// The WGSL of a permutation.
-    pub(crate) fn wgsl(&self, defines: &[&str]) -> Result<String, PreprocessError> {
-        preprocess(&format!("{}.wgsl", self.name), self.text, defines, shared)
+    /// The WGSL of a permutation for numbers stored in `precision`.
+    pub(crate) fn wgsl(&self, defines: &[&str], precision: Precision) -> Result<String, PreprocessError> {
+        let file = format!("{}.wgsl", self.name);
+        match precision {
+            Precision::F32 => preprocess(&file, self.text, defines, shared),
+            Precision::F16 => {
+                let matrices = defines.contains(&"COOPERATIVE");
+                let enable = if matrices { "enable f16, wgpu_cooperative_matrix;" } else { "enable f16;" };
+                let defines = [defines, &["HALF"]].concat();
+                // An `enable` comes before everything else.
+                Ok(format!("{enable}\n{}", preprocess(&file, self.text, &defines, shared)?))
+            }
+        }
     }
 }
 
-/// Every permutation that the engine uses.
-pub(crate) fn permutations() -> impl Iterator<Item = Permutation> {
-    SHADERS.iter().flat_map(|shader| {
+/// Every permutation that the engine uses in a precision.
+pub(crate) fn permutations(precision: Precision) -> impl Iterator<Item = Permutation> {
+    let there = move |shader: &&Shader| precision == Precision::F16 || shader.name != COOPERATIVE;
+    SHADERS.iter().filter(there).flat_map(|shader| {
         shader.permutations.iter().map(|&defines| Permutation { shader: shader.name, defines })
     })
 }
@@ -343,6 +379,7 @@ impl Permutation {
             "conv_tiled" if has("TALL") => "tiles 128×64",
             "conv_tiled" if has("SMALL") => "tiles 32×32",
             "conv_tiled" => "tiles 64×64",
+            COOPERATIVE => "matrices 64×32",
             "conv_registers" => "registers",
             "conv_depthwise" => "depthwise",
             "matmul" if has("REGISTERS") => "matmul registers",

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::nullable::{maybe_numbers, number, pairs};
-use super::{Document, Explained, Feature, Instance, Kind, Output, SCHEMA, Stamp};
+use super::{Document, Explained, Feature, Instance, Kind, Output, PrecisionError, SCHEMA, Stamp};
 use crate::{Error, Result};
 
 impl Document {
@@ -71,6 +71,8 @@ struct ImageDocument {
     #[serde(with = "pairs", default)]
     seconds: Vec<(String, f64)>,
     warnings: Vec<String>,
+    #[serde(default)]
+    precision: Option<PrecisionError>,
     segments: ImageSegments,
     outputs: Vec<ImageOutput>,
 }
@@ -133,6 +135,7 @@ impl From<ImageDocument> for Document {
             evaluations_per_second: image.evaluations_per_second,
             seconds: image.seconds,
             warnings: image.warnings,
+            precision: image.precision,
             picked: Vec::new(),
             features: (0..count).map(segment).collect(),
             instances: vec![instance],
