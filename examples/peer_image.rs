@@ -9,6 +9,7 @@
 //! | `lime SAMPLES SEED` | seconds of a LIME explanation of one class's logit, and its coefficients |
 //! | `check SAMPLES SEED` | coefficients of plain LIME, and the coalitions that they are from |
 //! | `forward SECONDS` | forward passes a second of the whole network, without masks |
+//! | `memory MIB` | the cap on memory of what follows |
 
 use std::io::BufRead;
 use std::time::Instant;
@@ -31,7 +32,7 @@ fn main() -> Result<()> {
     // One row of the last layer is all that is asked for.
     let asked = Device::cpu().load(&model.clone().select(&[number(Some(class))? as usize])?)?;
     let photo = open_photo(photo.as_ref())?;
-    let explainer = ImageExplainer {
+    let mut explainer = ImageExplainer {
         segmentation: Segmentation::File(labels.into()),
         baseline: Baseline::Colour([128; 3]),
         ..ImageExplainer::default()
@@ -43,6 +44,10 @@ fn main() -> Result<()> {
         let first = number(words.next())?;
         let answer = match command {
             Some("forward") => forward(&model, first)?,
+            Some("memory") => {
+                explainer.run.memory_bytes = Some((first as u64) << 20);
+                json!({ "memory_mib": first })
+            }
             Some(kind) => {
                 let (samples, seed) = (first as usize, number(words.next())? as u64);
                 let lime = Lime { samples, seed, labels: Labels::All, ..Lime::default() };

@@ -8,6 +8,7 @@
 #import strided
 #import activation
 #import grid
+#import nan
 #ifdef SHARED
 #import columns
 #endif
@@ -65,8 +66,31 @@ fn read_b(at: u32, lanes: u32) -> vec4<f32> {
 #endif
 }
 
-fn truth(holds: vec4<bool>) -> vec4<f32> {
-    return select(vec4<f32>(0.0), vec4<f32>(1.0), holds);
+// 1 where it holds. With f16 storage NaN is a number that was too large to compare: it stays NaN.
+fn truth(holds: vec4<bool>, a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    let result = select(vec4<f32>(0.0), vec4<f32>(1.0), holds);
+#ifdef HALF
+    return lost(lost(result, a), b);
+#else
+    return result;
+#endif
+}
+
+#ifdef HALF
+// `x` where it is NaN, else `result`.
+fn lost(result: vec4<f32>, x: vec4<f32>) -> vec4<f32> {
+    return select(result, x, is_nan4(x));
+}
+#endif
+
+// `taken` where it holds, else 0, of a condition `a`.
+fn gate(holds: vec4<bool>, taken: vec4<f32>, a: vec4<f32>) -> vec4<f32> {
+    let result = select(vec4<f32>(0.0), taken, holds);
+#ifdef HALF
+    return lost(result, a);
+#else
+    return result;
+#endif
 }
 
 // By the numbers of `BinaryKind::code` (src/model/graph.rs).
@@ -82,31 +106,31 @@ fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
             return a * b;
         }
         case 16u: { // equal
-            return truth(a == b);
+            return truth(a == b, a, b);
         }
         case 17u: { // greater
-            return truth(a > b);
+            return truth(a > b, a, b);
         }
         case 18u: { // greater or equal
-            return truth(a >= b);
+            return truth(a >= b, a, b);
         }
         case 19u: { // less
-            return truth(a < b);
+            return truth(a < b, a, b);
         }
         case 20u: { // less or equal
-            return truth(a <= b);
+            return truth(a <= b, a, b);
         }
         case 21u: { // b where a is true
-            return select(vec4<f32>(0.0), b, a != vec4<f32>(0.0));
+            return gate(a != vec4<f32>(0.0), b, a);
         }
         case 22u: { // b where a is false
-            return select(b, vec4<f32>(0.0), a != vec4<f32>(0.0));
+            return gate(a == vec4<f32>(0.0), b, a);
         }
         case 4u: {
-            return select(b, a, (a > b) | (a != a));
+            return select(b, a, (a > b) | is_nan4(a));
         }
         case 5u: {
-            return select(b, a, (a < b) | (a != a));
+            return select(b, a, (a < b) | is_nan4(a));
         }
         case 6u: {
             return power(a, b);

@@ -9,6 +9,7 @@
 
 #import arena
 #import grid
+#import nan
 #ifdef SHARED
 #import columns
 #endif
@@ -98,7 +99,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                     result += value;
                 } else {
                     // A NaN wins, so that it is seen.
-                    let wins = (value > result) | (value != value);
+                    let wins = (value > result) | is_nan4(value);
                     result = select(result, value, wins | vec4<bool>(taps == 0u));
                 }
                 taps += 1u;

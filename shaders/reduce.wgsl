@@ -6,6 +6,7 @@
 
 #import arena
 #import grid
+#import nan
 
 // Peer: src/device/gpu/uniforms.rs
 struct ReduceParams {
@@ -32,10 +33,10 @@ const THREADS: u32 = 64u;
 fn combine(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
     switch params.kind {
         case 2u: {
-            return select(a, b, (b > a) | (b != b));
+            return select(a, b, (b > a) | is_nan4(b));
         }
         case 3u: {
-            return select(a, b, (b < a) | (b != b));
+            return select(a, b, (b < a) | is_nan4(b));
         }
         case 4u: {
             return a * b;

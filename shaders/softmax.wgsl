@@ -6,6 +6,7 @@
 
 #import arena
 #import grid
+#import nan
 
 // Peer: src/device/gpu/uniforms.rs
 struct SoftmaxParams {
@@ -40,7 +41,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     var largest = read1(source);
     for (var i = 1u; i < params.len; i += 1u) {
         let value = read1(source + i * params.inner);
-        largest = select(largest, value, value > largest || value != value);
+        largest = select(largest, value, value > largest || is_nan(value));
     }
     var sum = 0.0;
     for (var i = 0u; i < params.len; i += 1u) {

@@ -240,6 +240,26 @@ fn several_photos_get_a_folder_each_and_an_index() {
     assert!(documents[1]["command"].as_str().is_some_and(|command| command.contains("'more/a b.png'")));
 }
 
+#[test]
+fn the_documents_command_repeats_the_run() {
+    let folder = folder();
+    let few = ["--samples", "400", "--device", "cpu"];
+    let weights = |arguments: &[&str]| {
+        let found = document(folder.path(), arguments);
+        (numbers(&found["outputs"][0]["weights"]), found["command"].as_str().expect("a command").to_owned())
+    };
+    let mut all = Vec::new();
+    for control in ["none", "logistic", "gaussian-process"] {
+        let (first, command) = weights(&[&few[..], &["--control", control]].concat());
+        let words: Vec<&str> = command.split(' ').skip(2).collect();
+        assert_eq!(weights(&words).0, first, "{command}");
+        all.push(first);
+    }
+    let (usual, command) = weights(&few);
+    assert!(usual == all[2] && !command.contains("--control"), "{command}");
+    assert!(all[0] != all[1] && all[1] != all[2], "the controls differ");
+}
+
 /// Ctrl-C while the second of three photos is evaluated: the first stays whole, nothing else does, the index knows.
 #[cfg(unix)]
 #[test]

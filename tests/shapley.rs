@@ -53,9 +53,12 @@ fn linear(players: usize) -> FunctionGame<impl Fn(&[bool], &mut [f64])> {
 
 #[test]
 fn every_method_is_exact_on_linear_games() -> Result<()> {
-    for players in [1, 2, 3, 7, 33, 40] {
+    // Also with hardly more pairs than players.
+    for (players, evaluations) in
+        [(1, 400), (2, 400), (3, 400), (7, 400), (33, 400), (40, 400), (30, 128), (57, 256)]
+    {
         let game = linear(players);
-        let mut methods = methods(400);
+        let mut methods = methods(evaluations);
         methods.push(Box::new(OwenValues::new(Hierarchy::balanced(players)?)));
         if players < 10 {
             methods.push(Box::new(ExactShapley::default()));

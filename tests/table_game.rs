@@ -360,13 +360,29 @@ fn threads_do_not_change_a_bit() {
     let model = perceptron(&[12, 20, 2], Activation::Relu, false, false).expect("a model");
     let network = Device::cpu().load(&model).expect("a network");
     let masker = TableMasker::new(table(2, 12, 1).view(), table(2100, 12, 2).view()).expect("a table");
-    let coalitions = coalitions(12, 700, 4);
-    let values = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-        pool.install(|| TableGame::new(&network, masker.clone()).and_then(|game| game.values(&coalitions)))
+    // Coalitions that share nothing, and pairs of complements whose halves are an odd number.
+    let alone = coalitions(12, 700, 4);
+    let mut pairs = Coalitions::new(12);
+    for row in 0..1023 {
+        for present in [true, false] {
+            pairs.push(|player| ((row * 37 + player * row / 5 + player) % 7 < 3) == present);
+        }
+    }
+    for coalitions in [alone, pairs] {
+        let values = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            pool.install(|| {
+                TableGame::new(&network, masker.clone()).and_then(|game| game.values(&coalitions))
+            })
             .expect("values")
-    };
-    assert_eq!(values(1), values(3));
+        };
+        let alone = values(1);
+        for threads in [2, 3] {
+            let found = values(threads);
+            let apart = found.outer_iter().zip(alone.outer_iter()).position(|(a, b)| a != b);
+            assert_eq!(apart, None, "{threads} threads, {} coalitions", coalitions.rows());
+        }
+    }
 }
 
 #[test]

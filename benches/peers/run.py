@@ -171,16 +171,19 @@ def photo_row(args, name):
                    shared_steps=parts["shared_steps"], macs_kept=parts["macs_kept"])
 
 
-def growth_row(args, _name):
+def growth_row(args, name):
     """How seconds grow from N to 10 N samples: the "peer" is ten times the time for N, scaled so that 10 is no gain."""
     photo = Photo(args, "resnet18")
     samples = args.samples
+    cap = 4096 if name.endswith("4gib") else 1024
+    photo.whybox.ask("memory", cap)
     photo.whybox.ask("lime", samples, 0)
     few, many = alternate(1 if args.quick else args.rounds, lambda seed: photo.whybox.ask("lime", samples, seed)["seconds"],
                           lambda seed: photo.whybox.ask("lime", 10 * samples, seed)["seconds"])
     photo.whybox.close()
     times = ([10 * seconds for seconds in few], many)
-    result = outcome(f"LIME, photo, resnet18, {10 * samples} samples", f"10 × whybox's {samples} samples", times, 10 / 9.5)
+    what = f"LIME, photo, resnet18, {10 * samples} samples, --memory {cap >> 10}GiB"
+    result = outcome(what, f"10 × whybox's {samples} samples", times, 10 / 9.5)
     return result | {"grows": statistics.median(many) / statistics.median(few)}
 
 
@@ -308,7 +311,7 @@ def cold_row(args, _name):
 
 ROWS = {name: photo_row for name in PHOTO_ROWS}
 ROWS |= {"forward": forward_row, "lime-table": lime_row, "shap-table": shap_row, "shap-table-50": shap_row, "cold": cold_row,
-         "growth": growth_row}
+         "growth": growth_row, "growth-4gib": growth_row}
 
 
 def machine():

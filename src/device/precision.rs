@@ -4,8 +4,9 @@ use std::fmt;
 
 /// How a GPU stores weights and activations; kernels compute in f32, whatever is stored.
 ///
-/// f16 halves memory and traffic. It holds 11 binary digits (a relative error of at most 2⁻¹¹ ≈ 0.0005 at each store) and numbers up to
-/// 65,504: what goes beyond is an error, never an answer. Biases, the sums of means over a background and everything on the
+/// f16 halves memory and traffic. It holds 11 binary digits (a relative error of at most 2⁻¹¹ ≈ 0.0005 at each store, or of 2⁻¹⁰ where a
+/// driver rounds towards zero) and numbers up to 65,504: what goes beyond is an error, never an answer. Below 6.1e-5 it loses digits,
+/// and numbers below 6e-8 (on some devices, below 6.1e-5) become 0: explain logits instead of the probabilities of unlikely classes. Biases, the sums of means over a background and everything on the
 /// host keep their precision, and so does the fused kernel of small perceptrons, which stores nothing between its layers.
 /// Default: f32.
 ///

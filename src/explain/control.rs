@@ -50,8 +50,9 @@ pub enum Control {
     None,
     /// A logistic model, for outputs between 0 and 1; others are estimated without.
     Logistic,
-    /// A logistic model and a Gaussian process on what it misses, in which players interact that matter to the logistic model. With more
-    /// than 256 players or 16,384 samples, or where the process misses more, as [`Control::Logistic`].
+    /// A logistic model and a Gaussian process on what it misses, fitted to at most 1,024 coalitions of each output: players interact as
+    /// far as a first process is sensitive to them. As [`Control::Logistic`] where the process misses more, with more than 16,384
+    /// samples, and where it would take longer than the evaluations ([`Game::work`](super::Game::work)).
     GaussianProcess,
 }
 
@@ -74,9 +75,13 @@ const OTHER_SEED: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Rows that the Gaussian process is fitted on at most: the effort grows with their cube.
 const PROCESS_ROWS: usize = 1024;
 
-/// Players and samples with which the process is tried at most: the effort grows with their product.
-const PROCESS_PLAYERS: usize = 256;
+/// Samples with which the process is tried at most.
 const PROCESS_SAMPLES: usize = 1 << 14;
+
+/// Multiply-adds of a game for each of the cube of the fitted rows, and for each eight players of a covariance: an engine does so many
+/// in the time.
+const WORK_OF_CUBE: f64 = 2.0;
+const WORK_OF_COVARIANCE: f64 = 16.0;
 
 /// Coalitions of their own that process and logistic model are asked about together, at most.
 const PROCESS_VIRTUAL: usize = 1 << 16;
@@ -135,11 +140,14 @@ pub(super) struct Evaluated<'a> {
     pub weights: &'a [f64],
     /// `[samples, labels]`
     pub responses: &'a Array2<f64>,
+    /// Multiply-adds of all evaluations, for each label.
+    pub work: f64,
 }
 
 impl Evaluated<'_> {
     /// The surrogate of column `column` with a control variate. `plain` is the one without, whose fit to what was
-    /// evaluated is kept; `missed` is its weighted sum of squared residuals. `None` where the responses are no probabilities, or the model is no better than the line.
+    /// evaluated is kept; `missed` is its weighted sum of squared residuals. `None` where the responses are no probabilities,
+    /// or the model is no better than the line.
     pub fn controlled(
         &self,
         column: usize,
@@ -154,7 +162,7 @@ impl Evaluated<'_> {
             return Ok(None);
         }
         let sampling = self.lime.sampling;
-        let (model, values) = self.cheap_model(responses)?;
+        let Some((model, values)) = self.cheap_model(responses)? else { return Ok(None) };
 
         // Evaluated rows: g + (v − g) · (all rows / evaluated rows), so that the sum over all rows is the one wanted.
         let most = if model.process.is_some() { PROCESS_VIRTUAL } else { MOST_VIRTUAL };
@@ -176,8 +184,9 @@ impl Evaluated<'_> {
         let everything =
             SurrogateOptions { selection: Selection::None, regression: Regression::Ridge, ..*options };
         let rest = Surrogate::fit(&residuals, 0, &everything)?;
-        // The model has to miss less than the line does.
-        if residuals.variation(0) * (1.0 - rest.score) >= missed {
+        // The model has to miss less than the line does, which was fitted to all that it is compared with.
+        let fairly = if model.process.is_some() { self.left_out(samples) } else { 1.0 };
+        if residuals.variation(0) * (1.0 - rest.score) >= fairly * missed {
             return Ok(None);
         }
         // The same distribution, by the design that scatters least.
@@ -206,18 +215,36 @@ impl Evaluated<'_> {
         Ok(Some(surrogate))
     }
 
+    /// About by how much more a fit of one number for each player misses rows that are left out, in squares: `1 / (1 − h)²`, with the
+    /// mean leverage `h` of that many rows.
+    fn left_out(&self, rows: usize) -> f64 {
+        let leverage = (self.players + 1) as f64 / rows as f64;
+        (1.0 - leverage).max(f64::EPSILON).powi(-2)
+    }
+
+    /// About how many multiply-adds of a game take as long as a process for one output.
+    fn process_work(&self, samples: usize) -> f64 {
+        if samples > PROCESS_SAMPLES {
+            return f64::INFINITY;
+        }
+        let rows = samples.min(PROCESS_ROWS) as f64;
+        let asked = (VIRTUAL * samples).clamp(LEAST_VIRTUAL, PROCESS_VIRTUAL) + samples;
+        WORK_OF_CUBE * rows.powi(3) + WORK_OF_COVARIANCE * rows * (asked * self.players.div_ceil(8)) as f64
+    }
+
     /// A model of one output, and its value for each evaluated row: for those that a process was fitted to, the value of the process
-    /// that is fitted to the others.
-    fn cheap_model(&self, responses: ArrayView1<f64>) -> Result<(Model, Vec<f64>)> {
+    /// that is fitted to the others. `None` if there is none.
+    fn cheap_model(&self, responses: ArrayView1<f64>) -> Result<Option<(Model, Vec<f64>)>> {
         let samples = responses.len();
         let fitted = self.first_rows(samples, FIT_ROWS)?;
         let weights = self.row_weights(&fitted);
-        let logistic = Logistic::fit(&fitted, &weights, responses.slice(ndarray::s![..fitted.rows()]))?;
+        let fit = Logistic::fit(&fitted, &weights, responses.slice(ndarray::s![..fitted.rows()]))?;
+        let Some(logistic) = fit else { return Ok(None) };
         let mut model = Model { logistic, process: None };
         let mut values = self.values(&model, samples)?;
         let wanted = self.lime.control == Control::GaussianProcess;
-        if !wanted || self.players > PROCESS_PLAYERS || samples > PROCESS_SAMPLES {
-            return Ok((model, values));
+        if !wanted || self.process_work(samples) > self.work {
+            return Ok(Some((model, values)));
         }
         let seen = self.first_rows(samples, PROCESS_ROWS)?;
         let spreads: Vec<f64> = values[..seen.rows()].iter().map(|&chance| spread(chance)).collect();
@@ -232,15 +259,16 @@ impl Evaluated<'_> {
         let squares = |of: &dyn Fn(usize) -> f64| -> f64 {
             (0..seen.rows()).map(|row| weights[row] * of(row).powi(2)).sum()
         };
-        if squares(&|row| left_out[row] * spreads[row]) >= squares(&missed) {
-            return Ok((model, values));
+        if squares(&|row| left_out[row] * spreads[row]) >= self.left_out(seen.rows()) * squares(&missed) {
+            return Ok(Some((model, values)));
         }
         model.process = Some(process);
         values = self.values(&model, samples)?;
-        for (row, value) in values.iter_mut().enumerate().take(seen.rows()) {
+        // The instance is among the virtual rows as well: for it, both have to be the same.
+        for (row, value) in values.iter_mut().enumerate().take(seen.rows()).skip(1) {
             *value = responses[row] - left_out[row] * spreads[row];
         }
-        Ok((model, values))
+        Ok(Some((model, values)))
     }
 
     fn values(&self, model: &Model, samples: usize) -> Result<Vec<f64>> {

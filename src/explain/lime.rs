@@ -141,7 +141,8 @@ impl Default for Lime {
 }
 
 impl Lime {
-    /// Explains a game. Memory does not grow with the number of samples.
+    /// Explains a game. Coalitions and their values are forgotten block by block; what is kept of a sample is one number for each
+    /// explained output, or two with a control.
     ///
     /// # Errors
     /// [`Error::Parameter`] for fewer than two samples, a kernel width or penalty that makes no sense, or
@@ -205,7 +206,8 @@ impl Lime {
             let shape = (self.samples, labels.len());
             // One response for each sample and label was kept.
             let responses = Array2::from_shape_vec(shape, responses).unwrap_or_else(|_| unreachable!());
-            let evaluated = Evaluated { lime: self, players, weights: &weights, responses: &responses };
+            let work = game.work() * (self.samples / labels.len().max(1)) as f64;
+            let evaluated = Evaluated { lime: self, players, weights: &weights, responses: &responses, work };
             for (column, surrogate) in surrogates.iter_mut().enumerate() {
                 let missed = gram.variation(column) * (1.0 - surrogate.score);
                 let better = match self.control {

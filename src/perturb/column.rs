@@ -1,8 +1,9 @@
 //! A column of a table as LIME's neighbourhood draws it, many rows at a time.
 //!
 //! Cells are drawn a [`TILE`] of rows of one column at a time, in loops without branches that the compiler turns into vectors of
-//! whatever instruction set it is told of ([`pulp`]). They do nothing but add, multiply, divide and compare, in the order in which
-//! they are written: every instruction set gives the same bits.
+//! whatever instruction set it is told of ([`pulp`]). They do nothing whose result is not exactly rounded (sums, products, quotients, square roots, bits), in
+//! the order in which they are written: every instruction set gives the same bits. Only tails thinner than one in 10¹¹ ask the library
+//! for a logarithm, number by number.
 
 use statrs::distribution::{ContinuousCDF, Normal};
 

@@ -176,9 +176,16 @@ mod tests {
 
     #[test]
     fn logarithms_agree_with_the_librarys() {
-        for x in (1..8000).map(|i| f64::from(i) * 1e-5).chain((3..11).map(|i| 10f64.powi(-i))) {
+        let thin = (3..11).map(|i| 10f64.powi(-i)).chain([LEAST_TAIL]);
+        for x in (1..8000).map(|i| f64::from(i) * 1e-5).chain(thin) {
             assert!((logarithm(x) / x.ln() - 1.0).abs() < 4e-16, "{x}");
         }
+    }
+
+    #[test]
+    fn both_tails_meet() {
+        let [near, far] = [LEAST_TAIL, LEAST_TAIL * (1.0 - f64::EPSILON)].map(normal_quantile);
+        assert!((near / far - 1.0).abs() < 4e-15, "{near} {far}");
     }
 
     #[test]

@@ -23,8 +23,8 @@ pub(crate) struct Logistic {
 
 impl Logistic {
     /// Penalised maximum likelihood by iteratively reweighted least squares (McCullagh and Nelder 1989, section 2.5), for
-    /// responses between 0 and 1.
-    pub fn fit(coalitions: &Coalitions, weights: &[f64], responses: ArrayView1<f64>) -> Result<Self> {
+    /// responses between 0 and 1. `None` if the steps lead nowhere.
+    pub fn fit(coalitions: &Coalitions, weights: &[f64], responses: ArrayView1<f64>) -> Result<Option<Self>> {
         let players = coalitions.players();
         let features: Vec<usize> = (0..players).collect();
         let mean = responses.mean().unwrap_or(0.5).clamp(1e-3, 1.0 - 1e-3);
@@ -45,8 +45,11 @@ impl Logistic {
             let fit = Ridge::fit(&gram, &features, &[0], PENALTY)?;
             let next =
                 Logistic { intercept: fit.intercepts[0], coefficients: fit.coefficients.column(0).to_vec() };
-            let largest = next.coefficients.iter().fold(0.0, |most: f64, b| most.max(b.abs()));
-            let change = next.coefficients.iter().zip(&model.coefficients).map(|(a, b)| (a - b).abs());
+            if !next.all().all(f64::is_finite) {
+                return Ok(None);
+            }
+            let largest = next.all().fold(0.0, |most: f64, b| most.max(b.abs()));
+            let change = next.all().zip(model.all()).map(|(a, b)| (a - b).abs());
             // The next step would be about the square of this one.
             let close = change.fold(0.0, f64::max) <= CLOSE * largest;
             model = next;
@@ -54,7 +57,11 @@ impl Logistic {
                 break;
             }
         }
-        Ok(model)
+        Ok(Some(model))
+    }
+
+    fn all(&self) -> impl Iterator<Item = f64> {
+        self.coefficients.iter().copied().chain([self.intercept])
     }
 
     /// The model's probability for a coalition.

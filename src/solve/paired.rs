@@ -13,12 +13,18 @@
 //! outputs. Where there are too few pairs, the solution is the one nearest to `Δ/n 1`, and has no standard errors.
 
 use faer::Mat;
-use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 
 use super::cubic::{Cubic, Pairs};
 use super::factor::Factor;
 use crate::Result;
 use crate::perturb::{Coalitions, PairSampler};
+
+/// Pairs for each player that determine a line well.
+const MANY_PAIRS: usize = 4;
+
+/// What a line leaves of a linear game, as a part of it, at most.
+const ROUNDING: f64 = 1e-9;
 
 /// Numbers in a block of residuals.
 const BLOCK_VALUES: usize = 1 << 20;
@@ -32,9 +38,6 @@ pub(crate) struct PairedRegression<'a> {
     /// Whether the pairs determine all values.
     determined: bool,
 }
-
-/// Pairs for each player that determine a line well.
-const MANY_PAIRS: usize = 4;
 
 /// Shapley values with their standard errors.
 pub(crate) struct PairedFit {
@@ -73,8 +76,8 @@ impl<'a> PairedRegression<'a> {
     }
 
     /// Values and errors from the odd part of the responses, `[pairs, outputs]`, and `Δ`, `[outputs]`, of which each
-    /// `instance_outputs` are those of one instance. With `points` above 0, that many pairs first fit a third-order model, whose Shapley values are known; the regression corrects it by what it
-    /// does not explain, out of sample.
+    /// `instance_outputs` are those of one instance. With `points` above 0, that many pairs first fit a third-order model,
+    /// whose Shapley values are known; the regression corrects it by what it does not explain, out of sample.
     pub fn fit(
         &self,
         odd: ArrayView2<f64>,
@@ -86,16 +89,24 @@ impl<'a> PairedRegression<'a> {
         if points == 0 || self.sampler.complete() || pairs.players() < 3 || odd.nrows() < 2 {
             return Ok(self.linear(odd, delta));
         }
-        // The linear part first, so that a linear game stays exact; but not where it would fit noise as well.
+        let many = odd.nrows() >= MANY_PAIRS * pairs.players();
+        // The linear part first, so that a linear game stays exact; but not where it would fit anything, or noise as well.
         let mut rest = odd.to_owned();
         let (mut values, mut left) = (Array2::zeros((pairs.players(), delta.len())), delta.to_vec());
-        let many = odd.nrows() >= MANY_PAIRS * pairs.players();
-        if self.determined && many {
+        if self.determined {
             values = self.linear(odd, delta).values;
             left.fill(0.0);
             for rows in blocks(odd.nrows(), delta.len().max(pairs.players())) {
                 let mut rest = rest.slice_mut(s![rows.clone(), ..]);
                 rest -= &halves(pairs, rows).dot(&values);
+            }
+            for k in (0..delta.len()).filter(|_| !many) {
+                let size = |of: ArrayView1<f64>| of.iter().map(|x| x * x).sum::<f64>();
+                if size(rest.column(k)) > ROUNDING * ROUNDING * size(odd.column(k)) {
+                    rest.column_mut(k).assign(&odd.column(k));
+                    values.column_mut(k).fill(0.0);
+                    left[k] = delta[k];
+                }
             }
         }
         let known = Pairs { coalitions: pairs, weights: &self.weights, sampled: &self.sampled() };
@@ -193,6 +204,7 @@ pub(super) fn blocks(rows: usize, width: usize) -> impl Iterator<Item = std::ops
     let block = (BLOCK_VALUES / width.max(1)).max(1);
     (0..rows).step_by(block).map(move |first| first..rows.min(first + block))
 }
+
 /// Shrinks a correction towards the even split of `delta` by as much as its errors explain of it: what a model of third order
 /// leaves is mostly noise where pairs are few. Where they are many, this was measured to do harm.
 ///
@@ -207,5 +219,25 @@ fn shrink(fit: &mut PairedFit, delta: &[f64]) {
         let noise: f64 = errors.iter().map(|error| error * error).sum();
         let kept = if size > 0.0 { (1.0 - noise / size).max(0.0) } else { 0.0 };
         values.mapv_inplace(|value| even + kept * (value - even));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn a_correction_shrinks_to_the_even_split() {
+        let correction = |errors: Array2<f64>| {
+            let values = array![[3.0], [1.0], [-1.0]];
+            let mut fit = PairedFit { values, errors: Some(errors), degrees_of_freedom: 9.0 };
+            shrink(&mut fit, &[3.0]);
+            fit.values.column(0).to_vec()
+        };
+        assert_eq!(correction(array![[0.0], [0.0], [0.0]]), [3.0, 1.0, -1.0]);
+        // Noise of 4 in a size of 8: half is kept.
+        assert_eq!(correction(array![[2.0], [0.0], [0.0]]), [2.0, 1.0, 0.0]);
+        assert_eq!(correction(array![[2.0], [2.0], [2.0]]), [1.0, 1.0, 1.0]);
     }
 }

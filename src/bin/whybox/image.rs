@@ -6,14 +6,13 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use image::RgbImage;
-use whybox::device::Precision;
 use whybox::explain::{Game, ImageExplainer, ImageExplanation, ImageGame, Labels, MaskResolution, Stability};
 use whybox::perturb::picture::{Baseline, Preprocess, open_photo};
 use whybox::perturb::segment::Segmentation;
 use whybox::report::document::PrecisionError;
 use whybox::report::plot::ThemeName;
 use whybox::report::{ImageReport, PhotoIndex, Scale, View, blocks, terminal, write_report};
-use whybox::{Error, Network, Result, builtin};
+use whybox::{Error, Result, builtin};
 
 use crate::help;
 use crate::image_method::MethodArgs;
@@ -22,6 +21,7 @@ use crate::input::{RunArgs, default_out, quoted};
 use crate::interrupt::Interrupt;
 use crate::lime::{Task, at_least_one, run_words};
 use crate::output::{colour, height, picture_colours, say, width};
+use crate::precision;
 use crate::progress::Bar;
 
 const EXAMPLES: &str = "\
@@ -261,8 +261,8 @@ impl ImageArgs {
         };
         let prediction = subject.predict(&explainer, &photo)?;
         let chosen = subject.chosen.choose(&prediction);
-        let reference = subject.reference_for(&chosen)?;
-        let (network, cut) = subject.network_for(&chosen)?;
+        subject.prepare(&chosen)?;
+        let (network, cut) = subject.network_for(&chosen);
         let asked = if cut { Labels::All } else { Labels::Given(chosen.clone()) };
         let game = explainer.game(network, photo)?;
         let estimator = self.method.estimator(&game, asked.clone())?;
@@ -281,16 +281,14 @@ impl ImageArgs {
             }
             None => Vec::new(),
         };
-        let precision = match &reference {
-            Some(reference) => {
-                bar.stage("checking");
-                let start = Instant::now();
-                let found = self.precision_error(&game, reference, asked)?;
-                result.explanation.seconds.push(("precision".into(), start.elapsed().as_secs_f64()));
-                Some(found)
-            }
-            None => None,
-        };
+        let mut warnings = Vec::new();
+        let mut checked = None;
+        if precision::differs(network) {
+            bar.stage("checking");
+            let start = Instant::now();
+            checked = precision::found(self.precision_error(&game, subject, &chosen, asked), &mut warnings)?;
+            result.explanation.seconds.push(("precision".into(), start.elapsed().as_secs_f64()));
+        }
         drop(game);
         // The network may have been cut to what is explained: the numbers of the outputs are those of the whole.
         for (attribution, &output) in result.explanation.attributions.iter_mut().zip(&chosen) {
@@ -301,28 +299,32 @@ impl ImageArgs {
         let seconds = seconds.into_iter().map(|(name, seconds)| (name.to_owned(), seconds));
         result.explanation.seconds.splice(0..0, seconds);
         let mut report = self.report(&result, subject, path);
-        report.precision = precision;
+        report.precision = checked;
+        report.warnings.extend(warnings);
         for (class, found) in report.classes.iter_mut().zip(&stability) {
             class.stability = Some(found.into());
         }
         Ok(report)
     }
 
-    /// How far the weights are from those of the `reference` network, which is in f32.
+    /// How far the weights are from those of the same network in f32.
     fn precision_error(
         &self,
         game: &ImageGame<'_>,
-        reference: &Network,
+        subject: &Subject,
+        chosen: &[usize],
         asked: Labels,
     ) -> Result<PrecisionError> {
+        let reference = subject.reference_for(chosen)?;
+        let storage = subject.network_for(chosen).0.device().precision();
         let method = self.method.checked(game.players()).estimator(game, asked)?;
         let explain = |game: &ImageGame<'_>| -> Result<(Vec<Vec<f64>>, usize)> {
             let found = game.explain(method.as_ref(), &mut |_| {}, &mut |_| {})?.explanation;
             let values = found.attributions.into_iter().map(|attribution| attribution.values);
             Ok((values.collect(), found.evaluations))
         };
-        let ((found, evaluations), (expected, _)) = (explain(game)?, explain(&game.on(reference)?)?);
-        Ok(PrecisionError::new(Precision::F16, &found, &expected, evaluations as u64))
+        let ((found, evaluations), (expected, _)) = (explain(game)?, explain(&game.on(&reference)?)?);
+        Ok(PrecisionError::new(storage, &found, &expected, evaluations as u64))
     }
 
     /// Writes the files of one photo, all or none.

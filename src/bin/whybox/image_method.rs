@@ -54,6 +54,13 @@ enum ControlChoice {
     GaussianProcess,
 }
 
+impl ControlChoice {
+    /// As the option takes it.
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
 /// The method, what it may cost, and LIME's settings.
 #[derive(Debug, Clone, Args)]
 pub struct MethodArgs {
@@ -282,7 +289,7 @@ impl MethodArgs {
             settings.extend([
                 ("samples", self.lime_samples().to_string()),
                 ("sampling", lower(format!("{:?}", self.sampling))),
-                ("control", lower(format!("{:?}", self.control))),
+                ("control", self.control.name()),
                 ("distance", lower(format!("{:?}", self.distance))),
                 ("kernel width", self.kernel_width.to_string()),
                 ("selection", lower(format!("{:?}", self.selection))),
@@ -349,8 +356,8 @@ impl MethodArgs {
         if self.alpha != 1.0 {
             option("alpha", self.alpha.to_string());
         }
-        if self.control != ControlChoice::Logistic {
-            option("control", "none".into());
+        if self.control != ControlChoice::GaussianProcess {
+            option("control", self.control.name());
         }
         if self.sampling != SamplingChoice::Orthogonal {
             option("sampling", lower(format!("{:?}", self.sampling)));

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use image::RgbImage;
+use whybox::device::Precision;
 use whybox::explain::{ImageExplainer, Labels, Link};
 use whybox::model::{Model, OutputKind};
 use whybox::perturb::picture::{PictureShape, Preprocess};
@@ -13,14 +14,11 @@ use crate::image::ImageArgs;
 use crate::image_method::Method;
 use crate::input::{find_class, read_labels};
 use crate::lime::Task;
-use crate::precision::reference;
 use crate::progress::Bar;
 
 /// A network with what is known about its outputs.
 pub struct Subject {
     device: Device,
-    /// The same in f32, if it stores anything else.
-    reference: Option<Device>,
     model: Model,
     /// With all outputs.
     whole: Network,
@@ -53,7 +51,6 @@ impl Subject {
         bar.stage("loading");
         let start = Instant::now();
         let device = args.run.device()?;
-        let reference = reference(&device)?;
         let whole = device.load(&model)?;
         let outputs = whole.outputs();
         let names = match (&args.labels, &args.model) {
@@ -70,7 +67,6 @@ impl Subject {
         let loading = start.elapsed().as_secs_f64();
         Ok(Subject {
             device,
-            reference,
             model,
             whole,
             cut: None,
@@ -107,31 +103,36 @@ impl Subject {
         Ok(prediction.into_iter().map(f64::from).collect())
     }
 
+    /// Makes a network that gives the `chosen` outputs, and no others, ready for [`network_for`](Subject::network_for).
+    pub fn prepare(&mut self, chosen: &[usize]) -> Result<()> {
+        let known = self.cut.as_ref().is_some_and(|(outputs, _)| outputs == chosen);
+        if self.cuts(chosen) && !known {
+            self.cut = None;
+            self.cut = Some((chosen.to_vec(), self.device.load(&self.model.clone().select(chosen)?)?));
+        }
+        Ok(())
+    }
+
     /// A network that gives the `chosen` outputs, and whether it gives no others. Behind a Softmax all are needed;
     /// elsewhere the last layer is cut, so that only what is asked for is computed.
-    pub fn network_for(&mut self, chosen: &[usize]) -> Result<(&Network, bool)> {
-        if !self.cuts(chosen) {
-            return Ok((&self.whole, false));
+    pub fn network_for(&self, chosen: &[usize]) -> (&Network, bool) {
+        match &self.cut {
+            Some((outputs, cut)) if self.cuts(chosen) && outputs == chosen => (cut, true),
+            _ => (&self.whole, false),
         }
-        let known = self.cut.take().filter(|(outputs, _)| outputs == chosen);
-        let cut = match known {
-            Some(cut) => cut,
-            None => (chosen.to_vec(), self.device.load(&self.model.clone().select(chosen)?)?),
-        };
-        Ok((&self.cut.insert(cut).1, true))
     }
 
     fn cuts(&self, chosen: &[usize]) -> bool {
         self.scale != Scale::Probability && chosen.len() != self.whole.outputs()
     }
 
-    /// That network in f32, if the device stores anything else.
-    pub fn reference_for(&self, chosen: &[usize]) -> Result<Option<Network>> {
-        let Some(device) = &self.reference else { return Ok(None) };
-        if self.cuts(chosen) {
-            return device.load(&self.model.clone().select(chosen)?).map(Some);
+    /// That network in f32.
+    pub fn reference_for(&self, chosen: &[usize]) -> Result<Network> {
+        let device = self.device.with_precision(Precision::F32)?;
+        match self.cuts(chosen) {
+            true => device.load(&self.model.clone().select(chosen)?),
+            false => device.load(&self.model),
         }
-        device.load(&self.model).map(Some)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use whybox::device::Precision;
 use whybox::model::Model;
-use whybox::{Device, Network, Result};
+use whybox::report::document::PrecisionError;
+use whybox::{Error, Network, Result};
 
 /// Evaluations of an instance in each precision: so many, or for many players [`BY_PLAYER`] each. A run of fewer repeats its own.
 const CHECKED: usize = 256;
@@ -17,15 +18,25 @@ pub fn checked(players: usize, samples: Option<usize>) -> usize {
     samples.map_or(enough, |samples| samples.min(enough))
 }
 
-/// The same device in f32, if it stores anything else.
-pub fn reference(device: &Device) -> Result<Option<Device>> {
-    match device.precision() {
-        Precision::F32 => Ok(None),
-        Precision::F16 => device.with_precision(Precision::F32).map(Some),
+/// What a check found. Where it failed, for example because the network does not fit in f32, the explanation is kept and a warning
+/// says so; an interruption stays one.
+pub fn found(check: Result<PrecisionError>, warnings: &mut Vec<String>) -> Result<Option<PrecisionError>> {
+    match check {
+        Ok(error) => Ok(Some(error)),
+        Err(error @ Error::Interrupted(_)) => Err(error),
+        Err(error) => {
+            warnings.push(format!("How far f16 is from f32 could not be measured: {error}"));
+            Ok(None)
+        }
     }
 }
 
-/// A network's model in f32 on the same device, if it is stored in anything else.
-pub fn reference_network(network: &Network, model: &Model) -> Result<Option<Network>> {
-    reference(network.device())?.map(|device| device.load(model)).transpose()
+/// A network's model in f32 on the same device.
+pub fn reference_network(network: &Network, model: &Model) -> Result<Network> {
+    network.device().with_precision(Precision::F32)?.load(model)
+}
+
+/// Whether a network stores its numbers in anything but f32.
+pub fn differs(network: &Network) -> bool {
+    network.device().precision() != Precision::F32
 }

@@ -19,7 +19,7 @@ use crate::input::{RunArgs, quoted};
 use crate::interrupt::{Interrupt, locked};
 use crate::lime::{DistanceChoice, LimeArgs, OutArgs, OutputArgs, at_least_one, no_model, run_words};
 use crate::method::{LinkChoice, Method, ShapleyArgs};
-use crate::precision::{CHECKED_ROWS, reference_network};
+use crate::precision::{self, CHECKED_ROWS};
 use crate::progress::Bar;
 use crate::table_methods::Asked;
 
@@ -247,12 +247,12 @@ fn explain(args: &TableArgs, interrupt: &Interrupt) -> Result<()> {
             .map_err(|error| Error::parameter(error.to_string(), "--pick", "report this as a bug"))?;
         document.picked = submodular_pick(values.view(), count)?;
     }
-    if let Some(reference) = reference_network(&network, &subject.model)? {
+    if precision::differs(&network) {
         bar.stage("checking");
         let start = Instant::now();
         subject.rows.truncate(CHECKED_ROWS);
-        let error = args.precision_error(&subject, &asked, &reference, document.features.len())?;
-        document.precision = Some(error);
+        let check = args.precision_error(&subject, &asked, document.features.len());
+        document.precision = precision::found(check, &mut document.warnings)?;
         document.seconds.push(("precision".into(), start.elapsed().as_secs_f64()));
     }
     drop(bar);

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use ndarray::{Array2, ArrayView2};
-use whybox::device::{Precision, RunOptions};
+use whybox::device::RunOptions;
 use whybox::explain::{
     Attribution, ExplainMany, Explanation, Hierarchy, Labels, LimeTabular, Linkage, Stability,
 };
@@ -16,6 +16,7 @@ use whybox::{Network, Result};
 use crate::interrupt::locked;
 use crate::lime::WIDTHS;
 use crate::method::{Method, Request};
+use crate::precision::reference_network;
 use crate::progress::Bar;
 use crate::table::{Subject, TableArgs};
 
@@ -193,14 +194,14 @@ impl TableArgs {
 }
 
 impl TableArgs {
-    /// How far the effects are from those of the `reference` network, which is in f32.
+    /// How far the effects are from those of the same network in f32.
     pub fn precision_error(
         &self,
         subject: &Subject,
         asked: &Asked<'_>,
-        reference: &Network,
         players: usize,
     ) -> Result<PrecisionError> {
+        let reference = reference_network(asked.network, &subject.model)?;
         let few = self.checked(players);
         let explain = |network: &Network| -> Result<(Vec<Vec<f64>>, u64)> {
             let growing = Mutex::new(Document::default());
@@ -214,8 +215,8 @@ impl TableArgs {
             let outputs = document.instances.iter().flat_map(|instance| &instance.outputs);
             Ok((outputs.map(|output| output.values.clone()).collect(), document.evaluations))
         };
-        let ((found, evaluations), (expected, _)) = (explain(asked.network)?, explain(reference)?);
-        Ok(PrecisionError::new(Precision::F16, &found, &expected, evaluations))
+        let ((found, evaluations), (expected, _)) = (explain(asked.network)?, explain(&reference)?);
+        Ok(PrecisionError::new(asked.network.device().precision(), &found, &expected, evaluations))
     }
 }
 

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use whybox::device::Precision;
 use whybox::explain::{
     Estimator, ExactShapley, Game, Hierarchy, Labels, Lime, Link, Linked, Stability, TextGame, TokenGame,
 };
@@ -20,7 +19,7 @@ use crate::input::{RunArgs, quoted};
 use crate::interrupt::Interrupt;
 use crate::lime::{DistanceChoice, LimeArgs, OutArgs, OutputArgs, WIDTHS, run_words};
 use crate::method::{LinkChoice, Method, Request, ShapleyArgs};
-use crate::precision::reference_network;
+use crate::precision::{self, reference_network};
 use crate::progress::Bar;
 
 const EXAMPLES: &str = "\
@@ -158,23 +157,27 @@ pub fn run(args: &TextArgs) -> Result<()> {
     let mut document = Document::new(Kind::Text, network.name(), &network.device().name(), features);
     document.seconds = vec![("import".into(), importing), ("load".into(), loading)];
     let explained_outputs = args.explain(game.as_ref(), outputs.clone(), &names, &bar, &mut document)?;
-    if let Some(reference) = reference_network(&network, &model)? {
+    if precision::differs(&network) {
         bar.stage("checking");
         let start = Instant::now();
-        let ask = |texts: &[String]| ask_of(&reference, texts);
-        let exact: Box<dyn Game + '_> = if by_ids {
-            Box::new(TokenGame::new(&reference, &indexed, &vocabulary, &hide, options.clone())?)
-        } else {
-            Box::new(TextGame::new(indexed.clone(), hide.clone(), &ask)?)
-        };
         let few = args.checked(tokens.len());
         let explain = |game: &dyn Game| -> Result<(Vec<Vec<f64>>, u64)> {
             let mut scratch = Document::default();
             let found = few.explain(game, outputs.clone(), &names, &bar, &mut scratch)?;
             Ok((found.into_iter().map(|output| output.values).collect(), scratch.evaluations))
         };
-        let ((found, evaluations), (expected, _)) = (explain(game.as_ref())?, explain(exact.as_ref())?);
-        document.precision = Some(PrecisionError::new(Precision::F16, &found, &expected, evaluations));
+        let check = || -> Result<PrecisionError> {
+            let reference = reference_network(&network, &model)?;
+            let ask = |texts: &[String]| ask_of(&reference, texts);
+            let exact: Box<dyn Game + '_> = if by_ids {
+                Box::new(TokenGame::new(&reference, &indexed, &vocabulary, &hide, options.clone())?)
+            } else {
+                Box::new(TextGame::new(indexed.clone(), hide.clone(), &ask)?)
+            };
+            let ((found, evaluations), (expected, _)) = (explain(game.as_ref())?, explain(exact.as_ref())?);
+            Ok(PrecisionError::new(network.device().precision(), &found, &expected, evaluations))
+        };
+        document.precision = precision::found(check(), &mut document.warnings)?;
         document.seconds.push(("precision".into(), start.elapsed().as_secs_f64()));
     }
     drop(bar);

@@ -6,8 +6,8 @@ use crate::plan::{Conv, Plan, WeightId};
 /// Rows of packed convolution weights are a multiple of this, the deepest tile along K.
 pub(crate) const K_MULTIPLE: usize = 16;
 
-/// Nothing that f16 holds shows behind such a number.
-const HIDDEN: f32 = -1e6;
+/// What is added to hide something from a Softmax, such as −1e9 or −1e30: nothing that a network computes shows behind it.
+const HIDDEN: f32 = -1e9;
 
 /// A constant in a kernel's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -322,6 +322,7 @@ fn shared(name: &str) -> Option<&'static str> {
         "convolution" => text!("shared/convolution"),
         "expand_params" => text!("shared/expand_params"),
         "grid" => text!("shared/grid"),
+        "nan" => text!("shared/nan"),
         "philox" => text!("shared/philox"),
         "stored" => text!("shared/stored"),
         "taps" => text!("shared/taps"),

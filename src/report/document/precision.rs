@@ -32,10 +32,15 @@ pub struct PrecisionError {
 }
 
 impl PrecisionError {
-    /// From the attributions of each instance and output, `[players]`, in both precisions.
+    /// From the attributions of each instance and output, `[players]`, in both precisions. What cannot be compared, or is no number,
+    /// makes the error NaN.
     pub fn new(storage: impl ToString, found: &[Vec<f64>], reference: &[Vec<f64>], evaluations: u64) -> Self {
+        let alike =
+            found.len() == reference.len() && found.iter().zip(reference).all(|(a, b)| a.len() == b.len());
         let errors = found.iter().zip(reference).map(|(a, b)| relative_distance(a, b));
-        let attribution_error = errors.fold(0.0, f64::max);
+        let largest = errors.fold(0.0, |most: f64, error| if most >= error { most } else { error });
+        let known = found.iter().chain(reference).flatten().all(|value| value.is_finite());
+        let attribution_error = if alike && known { largest } else { f64::NAN };
         PrecisionError { storage: storage.to_string(), attribution_error, evaluations }
     }
 }
@@ -50,5 +55,25 @@ impl std::fmt::Display for PrecisionError {
             Rounding::for_largest(percent).plain(percent),
             count(self.evaluations)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_compared_is_no_number() {
+        let error = |found: &[Vec<f64>], full: &[Vec<f64>]| {
+            PrecisionError::new("f16", found, full, 1).attribution_error
+        };
+        let full = [vec![1.0, 2.0], vec![3.0, 4.0]];
+        assert_eq!(error(&full, &full), 0.0);
+        assert!(error(&[vec![1.0, 2.0], vec![3.0, 4.5]], &full) > 0.05);
+        for broken in
+            [vec![vec![1.0, 2.0]], vec![vec![1.0], vec![3.0, 4.0]], vec![vec![f64::NAN, 2.0], vec![3.0, 4.0]]]
+        {
+            assert!(error(&broken, &full).is_nan());
+        }
     }
 }

@@ -36,9 +36,8 @@ const COLUMNS: usize = 8;
 /// Most bytes of weights behind the first layer: a column reads all of them, so they should stay in the second cache.
 const MOST_WEIGHT_BYTES: usize = 1 << 19;
 
-/// Columns of a task for each block of background rows, at least; and how many times as many at most.
+/// Columns of a task for each block of background rows.
 const TASK_COLUMNS: usize = 512;
-const MOST_TASK_SHARES: usize = 4;
 
 /// Spans into which a large background is cut, at most, and background rows of a span, at least.
 const MOST_SPANS: usize = 64;
@@ -181,10 +180,7 @@ impl<'a> Run<'a> {
         let (mlp, outputs) = mlp.asked(means.outputs);
         let lanes = level.lanes();
         let instances = mixture.instance_rows();
-        let least_task = (TASK_COLUMNS / instances.max(1)).clamp(32, TASK_COLUMNS);
-        // Each task makes the tables anew: no more tasks than keep all threads busy.
-        let share = mixture.coalitions().div_ceil(rayon::current_num_threads());
-        let task_coalitions = share.clamp(least_task, MOST_TASK_SHARES * least_task);
+        let task_coalitions = (TASK_COLUMNS / instances.max(1)).clamp(32, TASK_COLUMNS);
         let first = mlp.layers[0].clone();
         let mut features = vec![Vec::new(); mixture.player_count];
         let mut constant = Vec::new();
@@ -204,7 +200,7 @@ impl<'a> Run<'a> {
         }
         let rows = mixture.background_rows();
         let span_rows = rows.div_ceil(MOST_SPANS).max(LEAST_SPAN_ROWS).next_multiple_of(lanes);
-        let rows_of_task = least_task.min(mixture.coalitions());
+        let rows_of_task = task_coalitions.min(mixture.coalitions());
         let parts = Parts::new(mixture.player_count, width * lanes * size_of::<f32>(), rows_of_task);
         let layers = mlp.layers[1..].iter().map(|layer| Packed::new(level, layer)).collect();
         let run = Run {
