@@ -46,10 +46,10 @@ fn subject(name: &str, game: &dyn Game, clear: &dyn Fn(), samples: usize, seeds:
         ("independent (lime)", Sampling::Independent, Control::None),
         ("independent, process", Sampling::Independent, Control::GaussianProcess),
         ("paired", Sampling::Paired, Control::None),
-        ("paired, process", Sampling::Paired, Control::GaussianProcess),
+        ("paired, process (default)", Sampling::Paired, Control::GaussianProcess),
         ("orthogonal", Sampling::Orthogonal, Control::None),
         ("orthogonal, logistic", Sampling::Orthogonal, Control::Logistic),
-        ("orthogonal, process (default)", Sampling::Orthogonal, Control::GaussianProcess),
+        ("orthogonal, process", Sampling::Orthogonal, Control::GaussianProcess),
     ];
     let mut runs = vec![Vec::new(); variants.len()];
     for seed in 0..seeds {

@@ -82,6 +82,7 @@ fn designs_scatter_less_about_the_same_means() -> Result<()> {
             (Sampling::Orthogonal, Control::Logistic, 0.65),
             (Sampling::Independent, Control::GaussianProcess, 0.7),
             (Sampling::Orthogonal, Control::GaussianProcess, 0.5),
+            (Sampling::Paired, Control::GaussianProcess, 0.5),
         ] {
             let ours = scatter(&lime(sampling, control), &game, seeds)?;
             let ratio = total(&ours, |p| p.1) / total(&theirs, |p| p.1);
@@ -96,7 +97,9 @@ fn designs_scatter_less_about_the_same_means() -> Result<()> {
             );
             assert!(ratio <= most, "{players} players, {sampling:?}, {control:?}: {ratio}");
             assert!(largest <= 3.5 && square <= 1.4, "{players} players, {sampling:?}, {control:?}: {z:?}");
-            assert!((0.85..=1.2).contains(&calibration), "{sampling:?}, {control:?}: {calibration}");
+            // Residuals that a process is not fitted to are too large rather than too small.
+            let most = if control == Control::GaussianProcess { 1.3 } else { 1.2 };
+            assert!((0.85..=most).contains(&calibration), "{sampling:?}, {control:?}: {calibration}");
         }
         let calibration = total(&theirs, |p| p.2) / total(&theirs, |p| p.1);
         assert!((0.85..=1.2).contains(&calibration), "{calibration}");

@@ -53,8 +53,9 @@ pub trait Game {
         vec![true; self.players()]
     }
 
-    /// Multiply-adds behind the value of one coalition (for one instance, where several are played), as far as known: how elaborate a solver may be before it costs more
-    /// than the game ([`Terms::Triples`](super::Terms::Triples)). Default: 10 million, a small network.
+    /// Multiply-adds behind the value of one coalition (for one instance, where several are played), as far as known: how
+    /// elaborate a solver may be before it costs more than the game ([`Terms::Triples`](super::Terms::Triples),
+    /// [`Control::GaussianProcess`](super::Control::GaussianProcess)). Default: 10 million, a small network.
     fn work(&self) -> f64 {
         1e7
     }

@@ -311,6 +311,10 @@ impl Game for ImageGame<'_> {
         self.network.outputs()
     }
 
+    fn work(&self) -> f64 {
+        self.network.plan().macs() as f64
+    }
+
     fn values(&self, coalitions: &Coalitions) -> Result<Array2<f64>> {
         self.answers(coalitions, &mut |_| {})
     }
@@ -329,6 +333,10 @@ impl Game for Watched<'_, '_, '_, '_> {
 
     fn outputs(&self) -> usize {
         self.game.outputs()
+    }
+
+    fn work(&self) -> f64 {
+        self.game.work()
     }
 
     fn values(&self, coalitions: &Coalitions) -> Result<Array2<f64>> {

@@ -111,7 +111,8 @@ pub struct Lime {
     pub alpha: f64,
     /// What the surrogate is. Default: a ridge regression; `captum`'s is a lasso, with an `alpha` of 0.01.
     pub regression: Regression,
-    /// How coalitions are drawn. Default: by orthogonal arrays, which scatter least over seeds.
+    /// How coalitions are drawn. Default: in pairs, which scatter least over seeds with the default control; without one,
+    /// orthogonal arrays do.
     pub sampling: Sampling,
     /// Whether a cheap model of the black box takes more scatter out. Default: a logistic one with a Gaussian process.
     pub control: Control,
@@ -132,7 +133,7 @@ impl Default for Lime {
             num_features: surrogate.num_features,
             alpha: surrogate.alpha,
             regression: surrogate.regression,
-            sampling: Sampling::Orthogonal,
+            sampling: Sampling::Paired,
             control: Control::GaussianProcess,
             labels: Labels::Top(1),
             seed: 0,

@@ -93,6 +93,10 @@ impl Game for TokenGame<'_> {
         self.network.outputs()
     }
 
+    fn work(&self) -> f64 {
+        self.network.plan().macs() as f64
+    }
+
     fn varying(&self) -> Vec<bool> {
         (0..self.count as u32).map(|player| self.players.contains(&player)).collect()
     }

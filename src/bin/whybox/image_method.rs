@@ -125,8 +125,8 @@ pub struct MethodArgs {
         hide_short_help = true
     )]
     alpha: f64,
-    /// How masks are drawn (independent is what lime does)
-    #[arg(long, value_enum, default_value = "orthogonal", help_heading = "LIME", hide_short_help = true)]
+    /// How masks are drawn (independent is what lime does; orthogonal scatters least with --control none)
+    #[arg(long, value_enum, default_value = "paired", help_heading = "LIME", hide_short_help = true)]
     sampling: SamplingChoice,
     /// Model of the network that takes scatter out of the effects (none is what lime does)
     #[arg(
@@ -359,7 +359,7 @@ impl MethodArgs {
         if self.control != ControlChoice::GaussianProcess {
             option("control", self.control.name());
         }
-        if self.sampling != SamplingChoice::Orthogonal {
+        if self.sampling != SamplingChoice::Paired {
             option("sampling", lower(format!("{:?}", self.sampling)));
         }
         option("seed", self.seed.to_string());
