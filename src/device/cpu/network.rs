@@ -140,7 +140,10 @@ impl CpuNetwork {
         sink: &mut MeanSink<'_>,
     ) -> Result<MeansReport> {
         means.check(rows, self.plan.outputs)?;
-        match (self.fused.as_ref().zip(perturbation.mixture()), options.means) {
+        // The fused form averages over the background and nothing else.
+        let mixture =
+            perturbation.mixture().filter(|mixture| mixture.background_rows() == means.weights.len());
+        match (self.fused.as_ref().zip(mixture), options.means) {
             (Some((fused, mixture)), form)
                 if form == Some(MeansForm::Fused) || form.is_none() && fused.pays(self.level, mixture) =>
             {

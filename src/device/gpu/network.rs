@@ -214,7 +214,7 @@ impl GpuNetwork {
             let both = self.mlp.as_ref().zip(perturbation.mixture());
             let binding_bytes = self.gpu.caps.binding_bytes;
             if let Some((mlp, mixture)) =
-                both.filter(|(mlp, mixture)| table_mlp::fits(mlp, mixture, binding_bytes))
+                both.filter(|(mlp, mixture)| table_mlp::fits(mlp, mixture, means, binding_bytes))
             {
                 return Ok(table_mlp::run(self, mlp, mixture, means, sink).await?);
             }

@@ -1,7 +1,10 @@
 //! Means of a perceptron's answers over a background, fused: `shaders/table_mlp.wgsl`.
 //!
-//! A workgroup takes a group and a block of its background through all layers and writes the weighted sums of the
-//! answers; blocks are added here, in f64 and in order, so that the size of a dispatch changes nothing.
+//! Of the first layer, what a coalition's background rows add is computed once for a chunk of instances, and what an
+//! instance adds once for a block of background rows, as on the CPU. A workgroup takes a coalition, a chunk of
+//! instances and a block of the background through all layers and writes the weighted sums of the
+//! answers; blocks are added here, in f64 and in order, so that the size of a dispatch changes nothing. Nor does an
+//! instance's answer depend on those that it shares a chunk with.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -15,20 +18,68 @@ use super::session::{IN_FLIGHT, Recorded};
 use super::source::Permutation;
 use super::uniforms::TableMlpParams;
 use crate::device::{MeanSink, Means, MeansForm, MeansReport, check_means};
-use crate::plan::{Mixture, Mlp};
+use crate::plan::{Dense, Mixture, Mlp};
 
 /// Background rows of a task.
 const BLOCK_ROWS: usize = 256;
 
-/// Widest layer, and most features, whose tile fits in workgroup memory.
+/// Widest layer, and most features, with which tiles of a useful size fit in workgroup memory ([`Layout`]).
 const MOST_WIDTH: usize = 64;
 
-/// Tasks of a dispatch, at most: their sums are read back together.
-const MOST_TASKS: usize = 1 << 18;
+/// Threads of a workgroup.
+const THREADS: usize = 128;
+
+/// Room for the two tiles, in quads of rows of one feature or neuron; and for the instances' part of the first layer
+/// and the weighted sums, in numbers. Together they fill the 16 KiB of workgroup memory that every adapter has.
+const TILE_QUADS: usize = 768;
+const SUMS: usize = 1024;
+
+/// Instances of a chunk, at most: with more of them little of the first layer is left to save, and workgroups get few.
+const MOST_INSTANCES: usize = 16;
+
+/// Weighted sums that a dispatch writes, at most: they are read back together.
+const MOST_SUMS: usize = 1 << 19;
+
+/// How a workgroup's memory is shared out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Layout {
+    /// Quads of background rows in a tile: a power of two.
+    quads: usize,
+    /// Where the second tile begins, which holds the rows and the layers of odd number.
+    second: usize,
+    /// Instances of a chunk, at least one.
+    instances: usize,
+}
+
+impl Layout {
+    /// As many rows and instances as fit; a thread has one patch of four neurons and four rows of the first layer, at
+    /// most. The rows do not depend on the instances, nor does the order of any sum.
+    fn new(layers: &[Dense], instances: usize, background: usize) -> Self {
+        let widest = |first: usize| {
+            let every_other = layers.iter().skip(first).step_by(2);
+            every_other.map(|layer| layer.outputs.next_multiple_of(4)).max().unwrap_or(0)
+        };
+        let (opening, outputs) = (&layers[0], layers.last().map_or(0, |layer| layer.outputs));
+        let [first, second] = [widest(0), widest(1).max(opening.inputs)];
+        let fours = opening.outputs.div_ceil(4).max(1);
+        let most = (TILE_QUADS / (first + second)).min(THREADS / fours).clamp(1, BLOCK_ROWS / 4);
+        let quads = (1 << most.ilog2()).min(background.div_ceil(4).next_power_of_two());
+        let most = (SUMS / (4 * fours + outputs)).clamp(1, MOST_INSTANCES);
+        let chunks = instances.div_ceil(most).max(1);
+        Layout { quads, second: first * quads, instances: instances.div_ceil(chunks).max(1) }
+    }
+
+    /// Multiply-adds of a whole task, where a task has so many background rows at most.
+    fn macs(&self, mlp: &Mlp, rows: usize) -> usize {
+        let rows = rows.next_multiple_of(4 * self.quads);
+        let opening = mlp.layers[0].inputs * mlp.layers[0].outputs;
+        opening * (rows + self.instances) + mlp.later_macs() * rows * self.instances
+    }
+}
 
 /// Whether the kernel can take this network and these rows: all layers and features fit in a tile, all buffers in a
-/// binding, and every number in 32 bits.
-pub(super) fn fits(mlp: &Mlp, mixture: &Mixture, binding_bytes: u64) -> bool {
+/// binding, and every number in 32 bits; and whether the means are those over the background.
+pub(super) fn fits(mlp: &Mlp, mixture: &Mixture, means: &Means<'_>, binding_bytes: u64) -> bool {
     let widths = mlp.layers.iter().flat_map(|layer| [layer.inputs, layer.outputs]);
     let rows = mixture.instances.len() + mixture.background.len();
     let bytes = 4 * rows.max(mixture.masks.len()) as u64;
@@ -38,6 +89,8 @@ pub(super) fn fits(mlp: &Mlp, mixture: &Mixture, binding_bytes: u64) -> bool {
         && mixture.player_count <= 32 * mixture.words_per_row
         && bytes <= binding_bytes.min(u64::from(u32::MAX))
         && groups < u64::from(u32::MAX)
+        && means.weights.len() == mixture.background_rows()
+        && !means.outputs.is_empty()
 }
 
 /// Computes the means of all groups; see [`Network::means`](crate::device::Network::means).
@@ -54,7 +107,8 @@ pub(super) async fn run(
     let mut rows = [&mixture.instances[..], &mixture.background[..]].concat();
     rows.chunks_exact_mut(mixture.features).for_each(|row| mlp.prepare(row));
     let (layers, weights) = packed(&mlp);
-    let members: Vec<f32> = means.weights.iter().map(|&weight| weight as f32).collect();
+    let mut members: Vec<f32> = means.weights.iter().map(|&weight| weight as f32).collect();
+    members.resize(members.len().next_multiple_of(4), 0.0);
     let contents: [&[u8]; 6] = [
         cast_slice(&rows),
         cast_slice(&mixture.players),
@@ -71,11 +125,16 @@ pub(super) async fn run(
     let permutation = Permutation { shader: "table_mlp", defines: &[] };
     let pipeline = gpu.pipeline(permutation).await?;
     let blocks = means.weights.len().div_ceil(BLOCK_ROWS);
-    let groups = mixture.coalitions() * mixture.instance_rows();
-    let macs: usize = mlp.layers.iter().map(|layer| layer.inputs * layer.outputs).sum();
-    let by_time = gpu.caps.chunk_macs / (macs * BLOCK_ROWS.min(means.weights.len())) as u64;
-    let most_tasks = (by_time.max(1) as usize).min(MOST_TASKS).min(groups * blocks).max(1);
-    let bytes = (4 * most_tasks * outputs) as u64;
+    let instances = mixture.instance_rows();
+    let groups = mixture.coalitions() * instances;
+    let layout = Layout::new(&mlp.layers, instances, means.weights.len());
+    let chunks = instances.div_ceil(layout.instances);
+    let all_tasks = mixture.coalitions() * chunks * blocks;
+    let macs = layout.macs(&mlp, BLOCK_ROWS.min(means.weights.len()));
+    let task_sums = layout.instances * outputs;
+    let by_time = (gpu.caps.chunk_macs / macs.max(1) as u64).min(MOST_SUMS as u64) as usize;
+    let most_tasks = by_time.min(MOST_SUMS / task_sums).min(all_tasks).max(1);
+    let bytes = (4 * most_tasks * task_sums) as u64;
     let (uniforms, output, readbacks) = gpu
         .guarded("table", || {
             let buffer = |size, usage| {
@@ -101,29 +160,33 @@ pub(super) async fn run(
         })
         .await?;
 
-    let mut sums = vec![0.0; outputs];
+    let mut sums = vec![0.0; task_sums];
     let mut done = Vec::new();
     let mut told = 0;
     // The device computes a dispatch while the host adds up the one before.
     let mut flying: VecDeque<(Range<usize>, usize, wgpu::SubmissionIndex)> = VecDeque::new();
     let (mut next, mut slot) = (0, 0);
     while told < groups {
-        if next < groups * blocks && flying.len() < IN_FLIGHT {
-            let tasks = next..(next + most_tasks).min(groups * blocks);
+        if next < all_tasks && flying.len() < IN_FLIGHT {
+            let tasks = next..(next + most_tasks).min(all_tasks);
             let grid = grid(tasks.len() as u32, gpu.caps.grid_groups);
             let params = TableMlpParams {
                 tasks: tasks.len() as u32,
                 groups_x: grid[0],
-                group: (next / blocks) as u32,
+                chunk: (next / blocks) as u32,
                 block: (next % blocks) as u32,
                 blocks: blocks as u32,
-                instances: mixture.instance_rows() as u32,
+                chunks: chunks as u32,
+                chunk_instances: layout.instances as u32,
+                instances: instances as u32,
                 background: mixture.background_rows() as u32,
                 features: mixture.features as u32,
                 words: mixture.words_per_row as u32,
                 layers: mlp.layers.len() as u32,
                 softmax: mlp.softmax.map_or(0, |log| 1 + u32::from(log)),
                 outputs: outputs as u32,
+                quads_log2: layout.quads.ilog2(),
+                second: layout.second as u32,
             };
             let submission = gpu
                 .guarded("table", || {
@@ -135,7 +198,7 @@ pub(super) async fn run(
                         let (pipeline, bind_group) = (&*pipeline, &bind_group);
                         Recorded { pipeline, bind_group, offset: 0, grid, step: None }.record(&mut pass);
                     }
-                    let bytes = (4 * tasks.len() * outputs) as u64;
+                    let bytes = (4 * tasks.len() * task_sums) as u64;
                     encoder.copy_buffer_to_buffer(&output, 0, &readbacks[slot], 0, bytes);
                     gpu.queue.submit([encoder.finish()])
                 })
@@ -146,17 +209,22 @@ pub(super) async fn run(
             continue;
         }
         let Some((tasks, slot, submission)) = flying.pop_front() else { break };
-        let bytes = (4 * tasks.len() * outputs) as u64;
+        let bytes = (4 * tasks.len() * task_sums) as u64;
         let partial: Vec<f32> = super::readback::read(gpu, &readbacks[slot], bytes, submission).await?;
         done.clear();
-        for (task, partial) in tasks.clone().zip(partial.chunks_exact(outputs)) {
+        for (task, partial) in tasks.clone().zip(partial.chunks_exact(task_sums)) {
             sums.iter_mut().zip(partial).for_each(|(sum, &more)| *sum += f64::from(more));
             if task % blocks + 1 == blocks {
-                done.extend(asked.iter().map(|&output| sums[output]));
+                // A coalition's last chunk may have fewer instances.
+                let chunk = task / blocks % chunks;
+                let live = layout.instances.min(instances - chunk * layout.instances);
+                let answers = sums.chunks_exact(outputs).take(live);
+                done.extend(answers.flat_map(|sums| asked.iter().map(|&output| sums[output])));
                 sums.fill(0.0);
             }
         }
-        let end = tasks.end / blocks;
+        let chunks_done = tasks.end / blocks;
+        let end = chunks_done / chunks * instances + chunks_done % chunks * layout.instances;
         if told < end {
             check_means(told, means.outputs, &done)?;
             sink(told..end, &done)?;
@@ -180,4 +248,60 @@ fn packed(mlp: &Mlp) -> (Vec<[u32; 4]>, Vec<f32>) {
         }
     }
     (layers, weights)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Activation;
+
+    fn layers(widths: &[usize]) -> Vec<Dense> {
+        let layer = |pair: &[usize]| Dense {
+            inputs: pair[0],
+            outputs: pair[1],
+            weight: vec![0.0; pair[0] * pair[1]].into(),
+            bias: vec![0.0; pair[1]],
+            activation: Activation::Identity,
+        };
+        widths.windows(2).map(layer).collect()
+    }
+
+    #[test]
+    fn the_table() {
+        let cases: [(&[usize], usize, usize, [usize; 3]); 8] = [
+            // widths, instances, background rows; quads, second tile, instances of a chunk
+            (&[30, 64, 32, 2], 50, 100, [8, 512, 13]),
+            (&[30, 64, 32, 2], 1, 100, [8, 512, 1]),
+            (&[64, 64, 64, 64], 50, 100, [4, 256, 8]),
+            (&[64, 64], 50, 100, [4, 256, 8]),
+            (&[10, 16, 1], 32, 100, [16, 256, 16]),
+            (&[10, 16, 1], 17, 5, [2, 32, 9]),
+            (&[1, 1], 16, 1, [1, 4, 16]),
+            (&[40, 8, 33, 2], 3, 1000, [16, 128, 3]),
+        ];
+        for (widths, instances, background, [quads, second, chunk]) in cases {
+            let expected = Layout { quads, second, instances: chunk };
+            let found = Layout::new(&layers(widths), instances, background);
+            assert_eq!(found, expected, "{widths:?}, {instances} instances, {background} rows");
+        }
+    }
+
+    #[test]
+    fn everything_fits() {
+        let sizes = [1, 2, 3, 4, 5, 15, 16, 17, 31, 33, 61, 63, 64];
+        for features in sizes {
+            for first in sizes {
+                for (hidden, outputs) in sizes.iter().flat_map(|&a| sizes.map(|b| (a, b))) {
+                    let layers = layers(&[features, first, hidden, outputs]);
+                    let Layout { quads, second, instances } = Layout::new(&layers, 100, 1000);
+                    assert!(quads >= 4 && quads.is_power_of_two() && BLOCK_ROWS.is_multiple_of(4 * quads));
+                    assert!(second + quads * features.max(hidden.next_multiple_of(4)) <= TILE_QUADS);
+                    assert!(quads * first.max(outputs).next_multiple_of(4) <= second);
+                    assert!(quads * first.div_ceil(4) <= THREADS);
+                    assert!(instances * (first.next_multiple_of(4) + outputs) <= SUMS);
+                    assert!((8..=MOST_INSTANCES).contains(&instances) && outputs <= THREADS);
+                }
+            }
+        }
+    }
 }

@@ -329,9 +329,11 @@ uniforms! {
     TableMlpParams as TABLE_MLP {
         tasks: u32,
         groups_x: u32,
-        group: u32,
+        chunk: u32,
         block: u32,
         blocks: u32,
+        chunks: u32,
+        chunk_instances: u32,
         instances: u32,
         background: u32,
         features: u32,
@@ -339,6 +341,8 @@ uniforms! {
         layers: u32,
         softmax: u32,
         outputs: u32,
+        quads_log2: u32,
+        second: u32,
     }
 
     /// `shaders/gather.wgsl`
