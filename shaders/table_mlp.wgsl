@@ -20,6 +20,7 @@
 
 #import activation
 #import grid
+#import nan
 
 // Peer: src/device/gpu/uniforms.rs
 struct TableMlpParams {
@@ -121,7 +122,7 @@ fn softmax(base: u32, quad: u32) {
     var largest = tiles[base + quad];
     for (var i = 1u; i < params.outputs; i += 1u) {
         let x = tiles[base + (i << params.quads_log2) + quad];
-        largest = select(largest, x, (x > largest) | (x != x));
+        largest = select(largest, x, (x > largest) | is_nan4(x));
     }
     var sum = vec4<f32>(0.0);
     for (var i = 0u; i < params.outputs; i += 1u) {
