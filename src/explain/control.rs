@@ -29,13 +29,15 @@ use crate::solve::{Gram, Regression, Selection, Surrogate, SurrogateOptions};
 /// # Example
 /// ```
 /// use whybox::explain::{Control, Estimator, FunctionGame, Lime};
+/// use whybox::perturb::Sampling;
 ///
 /// let game = FunctionGame::new(8, 1, |present: &[bool], out: &mut [f64]| {
 ///     let hits = present[..3].iter().filter(|&&here| here).count() as f64;
 ///     out[0] = 1.0 / (1.0 + (2.0 - hits).exp());
 /// });
 /// let first = |control, seed| {
-///     let lime = Lime { samples: 60, control, seed, ..Lime::default() };
+///     let sampling = Sampling::Independent;
+///     let lime = Lime { samples: 60, sampling, control, seed, ..Lime::default() };
 ///     Estimator::explain(&lime, &game, &mut |_| {}).map(|found| found.attributions[0].values[0])
 /// };
 /// let scatter = |control| -> whybox::Result<f64> { Ok((first(control, 1)? - first(control, 2)?).abs()) };
