@@ -286,9 +286,9 @@ impl CpuNetwork {
         };
         let Some(program) = Program::new(&self.plan, dependence.pixels())? else { return Ok(None) };
         let cap = options.memory_bytes.unwrap_or(DEFAULT_CAP_BYTES);
-        // Columns may take half of the cap, and what the dense rest leaves.
+        // Columns may take half of what the threads leave of the cap, and what the dense rest leaves.
         let threads = self.thread_bytes(largest_tile);
-        let rows = (cap / 2).saturating_sub(threads) / self.sample_bytes();
+        let rows = cap.saturating_sub(threads) / 2 / self.sample_bytes();
         schedule.chunk_rows = schedule.chunk_rows.min(usize::try_from(rows).unwrap_or(usize::MAX)).max(1);
         let budget = cap.saturating_sub(threads + schedule.chunk_rows as u64 * self.sample_bytes());
         let costs = costs(&self.plan, &self.steps);
