@@ -74,7 +74,7 @@ const MOST_VIRTUAL: usize = 1 << 20;
 /// What tells the second draw of coalitions from the first.
 const OTHER_SEED: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// Rows that the Gaussian process is fitted on at most: the effort grows with their cube.
+/// Rows that the Gaussian process is fitted on at most, the first of [`FIT_ROWS`]: the effort grows with their cube.
 const PROCESS_ROWS: usize = 1024;
 
 /// Samples with which the process is tried at most.
@@ -238,7 +238,8 @@ impl Evaluated<'_> {
     /// that is fitted to the others. `None` if there is none.
     fn cheap_model(&self, responses: ArrayView1<f64>) -> Result<Option<(Model, Vec<f64>)>> {
         let samples = responses.len();
-        let fitted = self.first_rows(samples, FIT_ROWS)?;
+        let Lime { seed, sampling, .. } = *self.lime;
+        let fitted = lime_coalition_rows(self.players, samples, 0..samples.min(FIT_ROWS), seed, sampling)?;
         let weights = self.row_weights(&fitted);
         let fit = Logistic::fit(&fitted, &weights, responses.slice(ndarray::s![..fitted.rows()]))?;
         let Some(logistic) = fit else { return Ok(None) };
@@ -248,7 +249,7 @@ impl Evaluated<'_> {
         if !wanted || self.process_work(samples) > self.work {
             return Ok(Some((model, values)));
         }
-        let seen = self.first_rows(samples, PROCESS_ROWS)?;
+        let seen = fitted.slice(0..samples.min(PROCESS_ROWS));
         let spreads: Vec<f64> = values[..seen.rows()].iter().map(|&chance| spread(chance)).collect();
         let missed = |row: usize| responses[row] - values[row];
         let scaled: Vec<f64> = spreads.iter().enumerate().map(|(row, spread)| missed(row) / spread).collect();
@@ -280,11 +281,6 @@ impl Evaluated<'_> {
             Ok(())
         })?;
         Ok(values)
-    }
-
-    /// The first of the evaluated rows, at most `most`.
-    fn first_rows(&self, samples: usize, most: usize) -> Result<Coalitions> {
-        lime_coalition_rows(self.players, samples, 0..samples.min(most), self.lime.seed, self.lime.sampling)
     }
 
     pub fn row_weights(&self, coalitions: &Coalitions) -> Vec<f64> {

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use image::RgbImage;
-use whybox::device::Precision;
 use whybox::explain::{ImageExplainer, Labels, Link};
 use whybox::model::{Model, OutputKind};
 use whybox::perturb::picture::{PictureShape, Preprocess};
@@ -14,6 +13,7 @@ use crate::image::ImageArgs;
 use crate::image_method::Method;
 use crate::input::{find_class, read_labels};
 use crate::lime::Task;
+use crate::precision::reference_network;
 use crate::progress::Bar;
 
 /// A network with what is known about its outputs.
@@ -128,10 +128,9 @@ impl Subject {
 
     /// That network in f32.
     pub fn reference_for(&self, chosen: &[usize]) -> Result<Network> {
-        let device = self.device.with_precision(Precision::F32)?;
         match self.cuts(chosen) {
-            true => device.load(&self.model.clone().select(chosen)?),
-            false => device.load(&self.model),
+            true => reference_network(&self.whole, &self.model.clone().select(chosen)?),
+            false => reference_network(&self.whole, &self.model),
         }
     }
 }
