@@ -9,6 +9,9 @@ use crate::plan::{Dependence, Plan, Sharing, SharingReport};
 /// Samples below which it is not worth looking for shared columns.
 pub(crate) const FEWEST_ROWS: usize = 16;
 
+/// Rows of the blocks with which the search for a good size starts, at least, if there are so many.
+const START_ROWS: usize = 1024;
+
 /// What sharing does for a step.
 ///
 /// # Example
@@ -47,8 +50,8 @@ pub(crate) struct Sharer {
     mode: Sharing,
     /// Bytes for columns and tables.
     budget: u64,
-    /// Rows of a block, at most.
-    block_rows: usize,
+    /// Rows of a block, at most; `None` until one has been decided on.
+    block_rows: Option<usize>,
     /// What has been done so far.
     pub report: Option<SharingReport>,
 }
@@ -58,12 +61,13 @@ impl Sharer {
     pub fn new(program: Program, dependence: Dependence, costs: Costs, mode: Sharing, budget: u64) -> Self {
         let program = Arc::new(program);
         let analysis = Analysis::new(program.clone(), dependence);
-        Sharer { program, analysis, costs, mode, budget, block_rows: MOST_ROWS, report: None }
+        Sharer { program, analysis, costs, mode, budget, block_rows: None, report: None }
     }
 
     /// Makes do with half of the memory from now on.
     pub fn halve(&mut self) {
         self.budget /= 2;
+        self.block_rows = None;
     }
 
     /// The next block of `rows`, or nothing if the rest of the run is dense.
@@ -79,21 +83,58 @@ impl Sharer {
         Some(*prefix)
     }
 
-    /// The first block of `rows` that fits, and how it runs.
+    /// The first block of `rows`, and how it runs.
     fn decide(&mut self, plan: &Plan, rows: Range<usize>) -> (Range<usize>, Choice) {
-        loop {
-            // Blocks of one size, as far as they go: a small last one would share little.
-            let blocks = rows.len().div_ceil(self.block_rows);
-            let block = rows.start..rows.start + rows.len().div_ceil(blocks);
+        while let Some(block_rows) = self.block_rows {
+            let block = part(&rows, rows.len().div_ceil(block_rows));
             let choice = self.analysis.block(plan, block.clone(), &self.costs, self.mode, self.budget);
-            let Choice::TooLarge(bytes) = choice else { return (block, choice) };
-            // Columns grow more slowly than samples, so this may be somewhat less than would fit.
-            let fits = (block.len() as f64 * self.budget as f64 / bytes as f64 * 0.95) as usize;
-            if fits < FEWEST_ROWS {
-                return (block, choice);
-            }
-            self.block_rows = fits.min(block.len() - 1);
+            let Choice::TooLarge = choice else { return (block, choice) };
+            // Another block of this size did fit: this one by chance has more columns.
+            self.block_rows = (block.len() > FEWEST_ROWS).then(|| block.len() * 9 / 10);
         }
+        let (block, choice) = self.search(plan, &rows);
+        self.block_rows = Some(block.len());
+        (block, choice)
+    }
+
+    /// Looks for the number of blocks that costs least: in larger ones, samples share more, but fewer steps may fit. From
+    /// blocks of about a thousand upwards as long as that gains, so that no tables are made that are far larger than
+    /// what fits, and downwards if memory is what keeps the cheapest steps from being shared.
+    fn search(&mut self, plan: &Plan, rows: &Range<usize>) -> (Range<usize>, Choice) {
+        let allowed = |&blocks: &usize| {
+            rows.len().div_ceil(blocks) <= MOST_ROWS && (blocks == 1 || rows.len() / blocks >= FEWEST_ROWS)
+        };
+        let counts: Vec<usize> = block_counts(rows.len()).filter(allowed).collect();
+        let start = counts.iter().rposition(|&blocks| rows.len() / blocks >= START_ROWS).unwrap_or(0);
+        // Blocks differ somewhat, and the others should fit as well.
+        let budget = self.budget / 100 * 98;
+        let mut attempt = |blocks: usize| {
+            let block = part(rows, blocks);
+            let choice = self.analysis.block(plan, block.clone(), &self.costs, self.mode, budget);
+            (block, choice)
+        };
+        let mut best = attempt(counts[start]);
+        for &blocks in counts[..start].iter().rev() {
+            if matches!(best.1, Choice::TooLarge) {
+                break;
+            }
+            let larger = attempt(blocks);
+            if cost(&larger) > cost(&best) {
+                break;
+            }
+            best = larger;
+        }
+        for &blocks in &counts[start + 1..] {
+            if best.1.is_cheapest() {
+                break;
+            }
+            let smaller = attempt(blocks);
+            if cost(&smaller) > cost(&best) {
+                break;
+            }
+            best = smaller;
+        }
+        best
     }
 
     /// The steps that were looked at for the first block of `rows`, and what became of them.
@@ -101,7 +142,7 @@ impl Sharer {
         let (steps, block, counted) = match self.decide(plan, rows.clone()) {
             (block, Choice::Shared(prefix)) => (prefix.steps, block, prefix.counted),
             (block, Choice::Dense(counted)) => (0, block, counted),
-            (block, Choice::TooLarge(_)) => (0, block, Vec::new()),
+            (block, Choice::TooLarge) => (0, block, Vec::new()),
         };
         let table = plan.steps.iter().zip(counted).enumerate();
         let table = table.map(|(number, (step, columns))| StepSharing {
@@ -112,5 +153,24 @@ impl Sharer {
             macs: step.macs * block.len() as u64,
         });
         (block.len(), table.collect())
+    }
+}
+
+/// 1, 2, 3, 4, 6, 8, 12 … up to `most`.
+fn block_counts(most: usize) -> impl Iterator<Item = usize> {
+    let powers = (1..usize::BITS - 1).flat_map(|power| [1 << power, 3 << (power - 1)]);
+    [1].into_iter().chain(powers).take_while(move |&count| count <= most.max(1))
+}
+
+/// The first of so many blocks of one size: a small last one would share little.
+fn part(rows: &Range<usize>, blocks: usize) -> Range<usize> {
+    rows.start..rows.start + rows.len().div_ceil(blocks)
+}
+
+/// What a sample of a block costs if it is shared.
+fn cost((block, choice): &(Range<usize>, Choice)) -> f64 {
+    match choice {
+        Choice::Shared(prefix) => prefix.cost / block.len() as f64,
+        Choice::Dense(_) | Choice::TooLarge => f64::INFINITY,
     }
 }

@@ -35,38 +35,38 @@ pub struct Candidate {
     pub cost: f64,
 }
 
-/// Numbers of steps from the cheapest on; no sharing at all unless it gains `least_gain` of what a run without it
-/// costs. `candidates[0]` shares nothing.
-pub fn by_cost(candidates: &[Candidate], least_gain: f64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..candidates.len()).collect();
-    order.sort_by(|&a, &b| candidates[a].cost.total_cmp(&candidates[b].cost));
-    let worth = |&at: &usize| at == 0 || candidates[at].cost <= (1.0 - least_gain) * candidates[0].cost;
-    let kept: Vec<usize> = order.into_iter().filter(worth).map(|at| candidates[at].steps).collect();
-    kept
+/// Those that are worth it, from the cheapest on: all that gain `least_gain` of what a run without sharing costs.
+/// `candidates[0]` shares nothing and is none of them.
+pub fn by_cost(candidates: &[Candidate], least_gain: f64) -> Vec<Candidate> {
+    let [alone, sharing @ ..] = candidates else { return Vec::new() };
+    let worth = |candidate: &&Candidate| candidate.cost <= (1.0 - least_gain) * alone.cost;
+    let mut order: Vec<Candidate> = sharing.iter().filter(worth).copied().collect();
+    order.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+    order
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn candidates(costs: &[f64]) -> Vec<Candidate> {
-        costs.iter().enumerate().map(|(steps, &cost)| Candidate { steps, cost }).collect()
+    fn steps(costs: &[f64], least_gain: f64) -> Vec<usize> {
+        let candidates = costs.iter().enumerate().map(|(steps, &cost)| Candidate { steps, cost });
+        by_cost(&candidates.collect::<Vec<_>>(), least_gain).iter().map(|found| found.steps).collect()
     }
 
     #[test]
-    fn the_cheapest_number_of_steps_wins() {
-        let by_cost = |costs: &[f64]| super::by_cost(&candidates(costs), 0.02);
-        assert_eq!(by_cost(&[100.0, 80.0, 50.0, 60.0])[0], 2);
-        assert_eq!(by_cost(&[100.0, 101.0, 130.0])[0], 0);
+    fn the_cheapest_number_of_steps_comes_first() {
+        assert_eq!(steps(&[100.0, 80.0, 50.0, 60.0], 0.02), [2, 3, 1]);
+        assert!(steps(&[100.0, 101.0, 130.0], 0.02).is_empty());
         // Expanding between two steps may cost more than going on.
-        assert_eq!(by_cost(&[100.0, 150.0, 90.0, 70.0, 75.0])[0], 3);
+        assert_eq!(steps(&[100.0, 150.0, 90.0, 70.0, 75.0], 0.02), [3, 4, 2]);
     }
 
     #[test]
     fn a_gain_smaller_than_the_tables_cost_is_left() {
-        assert_eq!(by_cost(&candidates(&[100.0, 99.0]), 0.02)[0], 0);
-        assert_eq!(by_cost(&candidates(&[100.0, 80.0]), 0.5)[0], 0);
-        assert_eq!(by_cost(&candidates(&[100.0, 49.0]), 0.5)[0], 1);
-        assert_eq!(by_cost(&candidates(&[100.0]), 0.02), [0]);
+        assert!(steps(&[100.0, 99.0], 0.02).is_empty());
+        assert!(steps(&[100.0, 80.0], 0.5).is_empty());
+        assert_eq!(steps(&[100.0, 49.0], 0.5), [1]);
+        assert!(steps(&[100.0], 0.02).is_empty());
     }
 }

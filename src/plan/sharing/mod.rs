@@ -122,9 +122,22 @@ impl Restrictions {
         self.of[set as usize].as_ref().unwrap_or_else(|| unreachable!("restrictions to set {set} were made"))
     }
 
-    /// Bytes of all tables.
-    pub fn bytes(&self) -> usize {
-        self.of.iter().flatten().map(Restriction::bytes).sum()
+    /// Which sets some columns have.
+    fn used(&self, columns: &[Columns]) -> Vec<bool> {
+        let mut used = vec![false; self.of.len()];
+        columns.iter().flat_map(|columns| columns.sets.iter()).for_each(|&set| used[set as usize] = true);
+        used
+    }
+
+    /// Bytes of the tables that are used.
+    fn bytes(&self, used: &[bool]) -> usize {
+        let tables = self.of.iter().zip(used).filter(|(_, used)| **used);
+        tables.filter_map(|(table, _)| table.as_ref().map(Restriction::bytes)).sum()
+    }
+
+    /// Forgets all others.
+    fn keep(&mut self, used: &[bool]) {
+        self.of.iter_mut().zip(used).filter(|(_, used)| !**used).for_each(|(table, _)| *table = None);
     }
 }
 
@@ -156,17 +169,32 @@ pub struct Prefix {
     pub buffers: Vec<usize>,
     /// Columns that each step has been found to need, also beyond the last shared one.
     pub counted: Vec<usize>,
+    /// What the whole block costs, its dense rest included, in the unit of [`Costs`],
+    pub cost: f64,
+    /// and whether no number of steps would cost less if there were more memory.
+    pub cheapest: bool,
 }
 
 /// What became of a block.
 #[doc(hidden)]
 pub enum Choice {
-    /// Sharing pays and fits.
+    /// The cheapest number of steps that fits.
     Shared(Box<Prefix>),
     /// It would not pay; the columns that were counted before that was clear.
     Dense(Vec<usize>),
-    /// It would pay if there were room for so many bytes.
-    TooLarge(u64),
+    /// Sharing would pay if there were room for it.
+    TooLarge,
+}
+
+impl Choice {
+    /// Whether more memory would not make it cheaper.
+    pub(crate) fn is_cheapest(&self) -> bool {
+        match self {
+            Choice::Shared(prefix) => prefix.cheapest,
+            Choice::Dense(_) => true,
+            Choice::TooLarge => false,
+        }
+    }
 }
 
 impl Analysis {
@@ -235,21 +263,34 @@ impl Analysis {
         }
         let order = match mode {
             Sharing::Auto => by_cost(&candidates, costs.least_gain),
-            Sharing::First(steps) => vec![steps.min(candidates.len() - 1)],
-            Sharing::Off => vec![0],
+            Sharing::First(steps) => candidates[1..].iter().take(steps).last().copied().into_iter().collect(),
+            Sharing::Off => Vec::new(),
         };
-        let steps = order[0];
-        if steps == 0 {
-            return Choice::Dense(counted);
+        for (rank, &Candidate { steps, cost }) in order.iter().enumerate() {
+            let (places, buffers) = self.storage(steps, &columns, costs.channel_multiple);
+            let values = 1 + program.ops_of(steps).len();
+            let made: usize = columns[1..values].iter().map(Columns::len).sum();
+            let used = restrictions.used(&columns[..values]);
+            let tables = restrictions.bytes(&used);
+            let bytes = (4 * buffers.iter().sum::<usize>() + tables + costs.column_bytes * made) as u64;
+            if bytes <= budget {
+                restrictions.keep(&used);
+                columns.truncate(values);
+                let cheapest = rank == 0;
+                return Choice::Shared(Box::new(Prefix {
+                    steps,
+                    rows,
+                    columns,
+                    restrictions,
+                    places,
+                    buffers,
+                    counted,
+                    cost,
+                    cheapest,
+                }));
+            }
         }
-        let (places, buffers) = self.storage(steps, &columns, costs.channel_multiple);
-        let floats: usize = buffers.iter().sum();
-        let made = program.ops_of(steps).iter().map(|(_, op)| columns[op.output()].len()).sum::<usize>();
-        let bytes = (4 * floats + restrictions.bytes() + costs.column_bytes * made) as u64;
-        if bytes > budget {
-            return Choice::TooLarge(bytes);
-        }
-        Choice::Shared(Box::new(Prefix { steps, rows, columns, restrictions, places, buffers, counted }))
+        if order.is_empty() { Choice::Dense(counted) } else { Choice::TooLarge }
     }
 
     /// The columns of a value: those of its making operation's readers' sets.
