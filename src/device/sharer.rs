@@ -99,7 +99,7 @@ impl Sharer {
 
     /// Looks for the number of blocks that costs least: in larger ones, samples share more, but fewer steps may fit. From
     /// blocks of about a thousand upwards as long as that gains, so that no tables are made that are far larger than
-    /// what fits, and downwards if memory is what keeps the cheapest steps from being shared.
+    /// what fits, and downwards to where the cheapest steps fit.
     fn search(&mut self, plan: &Plan, rows: &Range<usize>) -> (Range<usize>, Choice) {
         let allowed = |&blocks: &usize| {
             rows.len().div_ceil(blocks) <= MOST_ROWS && (blocks == 1 || rows.len() / blocks >= FEWEST_ROWS)
@@ -124,15 +124,16 @@ impl Sharer {
             }
             best = larger;
         }
+        let mut complete = best.1.is_cheapest();
         for &blocks in &counts[start + 1..] {
-            if best.1.is_cheapest() {
+            if complete {
                 break;
             }
             let smaller = attempt(blocks);
-            if cost(&smaller) > cost(&best) {
-                break;
+            complete = smaller.1.is_cheapest();
+            if cost(&smaller) < cost(&best) {
+                best = smaller;
             }
-            best = smaller;
         }
         best
     }
@@ -172,5 +173,87 @@ fn cost((block, choice): &(Range<usize>, Choice)) -> f64 {
     match choice {
         Choice::Shared(prefix) => prefix.cost / block.len() as f64,
         Choice::Dense(_) | Choice::TooLarge => f64::INFINITY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Model, Window};
+    use crate::perturb::philox::Philox;
+    use crate::plan::sharing::StepCost;
+
+    const SIDE: usize = 16;
+    const ROWS: usize = 3000;
+
+    fn network() -> Plan {
+        let window = Window::square(3).pad(1);
+        let mut builder = Model::builder("three convolutions", &[3, SIDE, SIDE]);
+        for (inputs, outputs) in [(3, 16), (16, 16), (16, 16)] {
+            let weight = vec![0.1; outputs * inputs * 9];
+            builder = builder.conv(&weight, None, outputs, window, 1).unwrap();
+        }
+        let model = builder.global_average_pool().unwrap().build().unwrap();
+        Plan::new(&model).unwrap()
+    }
+
+    /// A player for each 2 × 2 pixels, with independent fair coins.
+    fn dependence() -> Dependence {
+        let side = SIDE / 2;
+        let players = (0..SIDE * SIDE).map(|at| (at / SIDE / 2 * side + at % SIDE / 2) as u32);
+        let coins = Philox::new(3, 0);
+        Dependence {
+            starts: (0..=(SIDE * SIDE) as u32).collect(),
+            players: players.collect(),
+            masks: (0..2 * ROWS as u64).map(|word| coins.at(word)).collect(),
+            words_per_row: 2,
+        }
+    }
+
+    fn sharer(plan: &Plan, mode: Sharing, budget: u64) -> Sharer {
+        let cost = |step: &crate::plan::Step| {
+            let dense = step.macs as f64;
+            StepCost { dense, column: dense / pixels(&step.kernel).max(1) as f64 }
+        };
+        let steps = plan.steps.iter().map(cost).collect();
+        let costs =
+            Costs { steps, join: 0.0, expand: 0.0, least_gain: 0.0, channel_multiple: 1, column_bytes: 0 };
+        let program = Program::new(plan, SIDE * SIDE).unwrap().expect("convolutions can share");
+        Sharer::new(program, dependence(), costs, mode, budget)
+    }
+
+    /// Against every number of steps over every number of blocks up to 200.
+    #[test]
+    fn the_search_finds_what_costs_least_under_a_cap() {
+        let plan = network();
+        let mut found = Vec::new();
+        for mib in [1000, 40, 30, 20, 14, 10, 7, 5, 3, 2] {
+            let budget = mib << 20;
+            let chosen = sharer(&plan, Sharing::Auto, budget).decide(&plan, 0..ROWS);
+            let mut best = f64::INFINITY;
+            for steps in 1..=3 {
+                let mut other = sharer(&plan, Sharing::First(steps), budget);
+                for blocks in block_counts(200) {
+                    let block = part(&(0..ROWS), blocks);
+                    let choice = other.analysis.block(
+                        &plan,
+                        block.clone(),
+                        &other.costs,
+                        other.mode,
+                        budget / 100 * 98,
+                    );
+                    best = best.min(cost(&(block, choice)));
+                }
+            }
+            assert!(cost(&chosen) <= best * 1.02, "{mib} MiB: {} instead of {best}", cost(&chosen));
+            found.push(match chosen {
+                (block, Choice::Shared(prefix)) => (block.len(), prefix.steps),
+                (block, _) => (block.len(), 0),
+            });
+        }
+        // Room for all, then smaller blocks, then fewer steps.
+        assert_eq!(found[0], (ROWS, 3));
+        assert!(found.iter().any(|&(rows, steps)| rows < ROWS && steps == 3), "{found:?}");
+        assert!(found.contains(&(ROWS, 2)), "{found:?}");
     }
 }
