@@ -1,9 +1,9 @@
 //! LIME's instability: the scatter of its coefficients over seeds, as a ratio to that of independent draws without
 //! control, which are `lime`'s.
 //!
-//!     cargo bench --bench stability -- MODEL.onnx PREPROCESS PHOTO... [seeds=50] [samples=1000]
+//!     cargo bench --bench stability -- MODEL.onnx PREPROCESS PHOTO... [seeds=50] [samples=1000] [designs=all|default]
 //!
-//! Writes a table as Markdown. Without arguments, the built-in network and photo serve. The ratio is of root mean square standard
+//! `designs=default` leaves out all but `lime`'s and the default. Writes a table as Markdown. Without arguments, the built-in network and photo serve. The ratio is of root mean square standard
 //! deviations over the players; `z` is the difference of the mean from that of independent draws over its standard error:
 //! its root mean square over the players should be about 1.
 
@@ -41,16 +41,27 @@ impl Scatter {
     }
 }
 
-fn subject(name: &str, game: &dyn Game, clear: &dyn Fn(), samples: usize, seeds: u64) -> Result<()> {
-    let variants = [
-        ("independent (lime)", Sampling::Independent, Control::None),
-        ("independent, process", Sampling::Independent, Control::GaussianProcess),
-        ("paired", Sampling::Paired, Control::None),
-        ("paired, process (default)", Sampling::Paired, Control::GaussianProcess),
-        ("orthogonal", Sampling::Orthogonal, Control::None),
-        ("orthogonal, logistic", Sampling::Orthogonal, Control::Logistic),
-        ("orthogonal, process", Sampling::Orthogonal, Control::GaussianProcess),
-    ];
+type Variant = (&'static str, Sampling, Control);
+
+/// The first is what all others are compared with.
+const VARIANTS: [Variant; 7] = [
+    ("independent (lime)", Sampling::Independent, Control::None),
+    ("paired, process (default)", Sampling::Paired, Control::GaussianProcess),
+    ("paired", Sampling::Paired, Control::None),
+    ("independent, process", Sampling::Independent, Control::GaussianProcess),
+    ("orthogonal", Sampling::Orthogonal, Control::None),
+    ("orthogonal, logistic", Sampling::Orthogonal, Control::Logistic),
+    ("orthogonal, process", Sampling::Orthogonal, Control::GaussianProcess),
+];
+
+fn subject(
+    name: &str,
+    game: &dyn Game,
+    clear: &dyn Fn(),
+    variants: &[Variant],
+    samples: usize,
+    seeds: u64,
+) -> Result<()> {
     let mut runs = vec![Vec::new(); variants.len()];
     for seed in 0..seeds {
         for ((_, sampling, control), runs) in variants.iter().zip(&mut runs) {
@@ -84,6 +95,8 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let number = |name: &str| arguments.iter().find_map(|a| a.strip_prefix(name)?.parse().ok());
     let (seeds, samples) = (number("seeds=").unwrap_or(50), number("samples=").unwrap_or(1000) as usize);
+    let variants =
+        if arguments.iter().any(|a| a == "designs=default") { &VARIANTS[..2] } else { &VARIANTS[..] };
     let files: Vec<&String> = arguments.iter().filter(|a| !a.contains('=')).collect();
     println!("Standard deviations over {seeds} seeds of {samples} evaluations.\n");
     println!("| photo | design | ratio to lime | stated / seen | z, RMS | z, largest |");
@@ -109,7 +122,14 @@ fn main() -> Result<()> {
     for (name, photo) in photos {
         let game = PhotoGame::new(device.load(&model)?, photo, "slic:n=70".parse()?, &preprocess)?;
         let game = Remembered::new(game);
-        subject(&format!("{name} ({} segments)", game.players()), &game, &|| game.clear(), samples, seeds)?;
+        subject(
+            &format!("{name} ({} segments)", game.players()),
+            &game,
+            &|| game.clear(),
+            variants,
+            samples,
+            seeds,
+        )?;
     }
     Ok(())
 }
