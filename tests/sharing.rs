@@ -139,6 +139,23 @@ fn a_maximum_beside_the_picture_is_no_zero() {
     compare("negative maximum", &making.finish(b, PIXELS), 2);
 }
 
+#[test]
+fn a_shift_before_a_padded_convolution_is_not_in_the_padding() {
+    // BatchNorm that was not folded: its shift makes zeros something else, but not those of the padding.
+    let mut making = Making::new(5, [3, SIZE[0], SIZE[1]]);
+    let [a, b] = [0; 2].map(|_| making.buffer(PIXELS * 4));
+    let c = making.buffer(PIXELS * 6);
+    let (point, wide) = (sliding(SIZE, square(1, 1, 1, 0)), sliding(SIZE, square(3, 1, 1, 1)));
+    let first = making.conv(point, 3, 4, 1, Activation::Relu);
+    making.step(Kernel::Conv(first), &[whole(0, 3)], whole(a, 4));
+    let (scale, shift) = (making.weight(4, 1.0), making.weight(4, 5.0));
+    let affine = Affine { rows: PIXELS, channels: 4, scale, shift, activation: Activation::Identity };
+    making.step(Kernel::Affine(affine), &[whole(a, 4)], whole(b, 4));
+    let second = making.conv(wide, 4, 6, 1, Activation::Identity);
+    making.step(Kernel::Conv(second), &[whole(b, 4)], whole(c, 6));
+    compare("shifted zeros", &making.finish(c, PIXELS * 6), 3);
+}
+
 /// Branches of different reach, added: within a convolution, after a depthwise one, and as a step of its own.
 #[test]
 fn residual_additions() {
@@ -280,15 +297,21 @@ fn the_schedule_shares_where_it_pays() {
     assert_eq!(report.sharing, None);
 }
 
-/// Both resolutions of masks on a photo: a network pixel belongs to one segment, or mixes those under the resize
+/// Both resolutions of masks on a photo, on every device: a network pixel belongs to one segment, or mixes those under the resize
 /// filter.
 #[test]
 fn photographs_share_at_both_resolutions() {
     use whybox::explain::{ImageExplainer, Lime, MaskResolution};
     use whybox::{Device, builtin};
 
-    let network = Device::cpu().load(&builtin::network().unwrap()).unwrap();
-    for masks in [MaskResolution::Network, MaskResolution::Photo] {
+    let model = builtin::network().unwrap();
+    let networks: Vec<_> = [Some(Device::cpu()), gpu::gpu()]
+        .iter()
+        .flatten()
+        .map(|device| device.load(&model).unwrap())
+        .collect();
+    let masks = [MaskResolution::Network, MaskResolution::Photo];
+    for (network, masks) in networks.iter().flat_map(|network| masks.map(|masks| (network, masks))) {
         let explain = |sharing| {
             let explainer = ImageExplainer {
                 segmentation: "slic:n=30".parse().unwrap(),
@@ -298,7 +321,7 @@ fn photographs_share_at_both_resolutions() {
                 ..ImageExplainer::default()
             };
             let lime = Lime { samples: 120, ..Lime::default() };
-            explainer.explain(&network, builtin::photo().unwrap(), &lime, &mut |_| {}).unwrap()
+            explainer.explain(network, builtin::photo().unwrap(), &lime, &mut |_| {}).unwrap()
         };
         let (shared, dense) = (explain(Sharing::First(4)), explain(Sharing::Off));
         assert_eq!(shared.sharing.map(|report| report.steps), Some(4), "{masks:?}");

@@ -26,7 +26,7 @@ def fastest(settings, samples, keep=1):
     return [(name, explain) for _, name, explain in found[:keep]]
 
 
-def image_settings(path, model, pixels, labels, target, threads, batches=(8, 16, 32)):
+def image_settings(path, model, pixels, labels, target, threads, batches=(8, 16, 32, 64)):
     """captum.Lime, captum.KernelShap and lime_image, with ONNX Runtime and with PyTorch; logits of one class."""
     import torch
     from captum._utils.models.linear_model import SkLearnRidge
@@ -77,8 +77,9 @@ def image_settings(path, model, pixels, labels, target, threads, batches=(8, 16,
         for batch in batches:
             lime = Lime(forward, interpretable_model=SkLearnRidge(alpha=1.0))
             settings.append((f"captum.Lime, {runtime}, batch {batch}", captum(lime, batch)))
-        settings.append((f"captum.KernelShap, {runtime}, batch {batches[-1]}", captum(KernelShap(forward), batches[-1])))
-        settings.append((f"lime_image, {runtime}, batch 10", lime_image(forward, 10)))
+            settings.append((f"captum.KernelShap, {runtime}, batch {batch}", captum(KernelShap(forward), batch)))
+        for batch in (10, 32):
+            settings.append((f"lime_image, {runtime}, batch {batch}", lime_image(forward, batch)))
     return settings
 
 
@@ -105,8 +106,30 @@ def table_function(path, threads):
 
 
 def shap_settings(path, rows, threads, instances):
-    """shap.KernelExplainer without selection of features, one output; "samples" are coalitions."""
+    """shap.KernelExplainer without selection of features, and shapiq.KernelSHAP; one output; "samples" are coalitions."""
     import shap
+    import shapiq
+
+    def over_coalitions(count, batch):
+        predict = table_function(path, count)
+
+        def values(row, coalitions):
+            filled = np.where(coalitions[:, None, :], row, rows[:BACKGROUND])
+            return predict(filled.reshape(-1, filled.shape[-1]))[:, 1].reshape(-1, BACKGROUND).mean(1)
+
+        def explain(samples, seed):
+            found = []
+            for row in rows[BACKGROUND:BACKGROUND + instances]:
+                empty = values(row, np.zeros((1, len(row)), bool))[0]
+
+                def game(coalitions):
+                    parts = (coalitions[at:at + batch] for at in range(0, len(coalitions), batch))
+                    return np.concatenate([values(row, part.astype(bool)) for part in parts]) - empty
+
+                solver = shapiq.KernelSHAP(n=len(row), pairing_trick=True, random_state=seed)
+                found.append(solver.approximate(budget=samples, game=game).get_n_order_values(1))
+            return np.array(found)
+        return explain
 
     def setting(count):
         predict = table_function(path, count)
@@ -118,7 +141,13 @@ def shap_settings(path, rows, threads, instances):
                                          silent=True)
         return explain
 
-    return [(f"shap.KernelExplainer, ONNX Runtime, {count} threads", setting(count)) for count in sorted({1, threads})]
+    settings = []
+    for count in sorted({1, threads}):
+        settings.append((f"shap.KernelExplainer, ONNX Runtime, {count} threads", setting(count)))
+        for batch in (64, 512):
+            name = f"shapiq.KernelSHAP, ONNX Runtime, {count} threads, batch {batch}"
+            settings.append((name, over_coalitions(count, batch)))
+    return settings
 
 
 def lime_settings(path, rows, threads):

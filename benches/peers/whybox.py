@@ -22,6 +22,12 @@ class Whybox:
             raise RuntimeError(f"whybox ended: {words}")
         return json.loads(line)
 
+    def peak_mib(self):
+        """The most memory that the process has had, on Linux; elsewhere 0."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status")
+        lines = status.read_text().splitlines() if status.exists() else []
+        return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
+
     def close(self):
         self.process.stdin.close()
         self.process.wait()

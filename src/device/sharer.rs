@@ -72,7 +72,14 @@ impl Sharer {
 
     /// The next block of `rows`, or nothing if the rest of the run is dense.
     pub fn next(&mut self, plan: &Plan, rows: Range<usize>) -> Option<Prefix> {
-        let (block, Choice::Shared(prefix)) = self.decide(plan, rows) else { return None };
+        let (block, Choice::Shared(prefix)) = self.decide(plan, rows.clone()) else {
+            if let Some(report) = &mut self.report {
+                let rest = plan.macs() * rows.len() as u64;
+                report.macs += rest;
+                report.dense_macs += rest;
+            }
+            return None;
+        };
         let [macs, dense_macs] = prefix.macs(plan);
         let rest: u64 = plan.steps[prefix.steps..].iter().map(|step| step.macs).sum();
         let rest = rest * block.len() as u64;
@@ -115,11 +122,8 @@ impl Sharer {
         };
         let mut best = attempt(counts[start]);
         for &blocks in counts[..start].iter().rev() {
-            if matches!(best.1, Choice::TooLarge) {
-                break;
-            }
             let larger = attempt(blocks);
-            if cost(&larger) > cost(&best) {
+            if cost(&larger) >= cost(&best) {
                 break;
             }
             best = larger;

@@ -348,7 +348,9 @@ impl ImageArgs {
         report.settings = self.settings(subject);
         if let Some(shared) = result.sharing {
             let kept = shared.macs as f64 / shared.dense_macs.max(1) as f64;
-            let what = format!("first {} steps, {kept:.2} of all multiply-adds are done", shared.steps);
+            let (steps, rows) = (shared.steps, shared.block_rows);
+            let what =
+                format!("first {steps} steps, {rows} at a time; {kept:.2} of all multiply-adds are done");
             report.settings.push(("shared between samples".into(), what));
         }
         report.command = self.command(subject, photo);

@@ -233,9 +233,9 @@ impl CpuNetwork {
         }
         let threads = rayon::current_num_threads();
         memory.threads.resize_with(threads.max(memory.threads.len()), Mutex::default);
+        let mut sharer = self.sharer(expander, rows, options, &mut schedule, largest_tile)?;
         memory.shared.reserve(self.layout.shared_floats() * schedule.chunk_rows);
         let shared = Shared(memory.shared.as_mut_slice().as_mut_ptr());
-        let mut sharer = self.sharer(expander, rows, options, &mut schedule, largest_tile)?;
         let mut first_row = 0;
         while first_row < rows {
             let prefix = sharer.as_mut().and_then(|sharer| sharer.next(&self.plan, first_row..rows));
