@@ -263,7 +263,9 @@ impl Analysis {
         }
         let order = match mode {
             Sharing::Auto => by_cost(&candidates, costs.least_gain),
-            Sharing::First(steps) => candidates[1..].iter().take(steps).last().copied().into_iter().collect(),
+            Sharing::First(steps) => {
+                candidates[1..].iter().take(steps).next_back().copied().into_iter().collect()
+            }
             Sharing::Off => Vec::new(),
         };
         for (rank, &Candidate { steps, cost }) in order.iter().enumerate() {
