@@ -97,9 +97,19 @@ fn a_background_of_one_row_of_none_and_of_another_width() -> Result<()> {
     let answers = black_box(table.select(Axis(0), &[3, 5]).view())?;
     let (sum, fall) = (found.values.iter().sum::<f64>(), answers[[0, 0]] - answers[[1, 0]]);
     assert!((sum - fall).abs() < 1e-5 * fall.abs().max(1.0), "{sum} {fall}");
-    // Of one row LIME knows no spread, so it varies nothing and says so by zeros.
-    let found = lime(&small(), &row, &one, Discretiser::Quartile)?.attributions.remove(0);
-    assert!(found.values.iter().all(|value| value.is_finite()), "{:?}", found.values);
+    // Of one row LIME knows no spread: that row itself varies in nothing, and says so by zeros.
+    let itself = lime(&small(), &one.row(0).to_vec(), &one, Discretiser::Quartile)?.attributions.remove(0);
+    assert!(itself.values.iter().all(|value| value.abs() < 1e-12), "{:?}", itself.values);
+    // Another row is the only one that is drawn in other bins than the one row's: what differs shares the effect equally.
+    let found = lime(&small(), &row, &one, Discretiser::Quartile)?.attributions.remove(0).values;
+    let differs = |column: usize| row[column] > one[[0, column]];
+    let shared = (0..COLUMNS).filter(|&column| differs(column)).map(|column| found[column]);
+    let shared: Vec<f64> = shared.collect();
+    assert!(
+        shared.len() == 2 && shared[0].abs() > 1e-3 && (shared[0] - shared[1]).abs() < 1e-12,
+        "{found:?}"
+    );
+    assert!((0..COLUMNS).all(|column| differs(column) || found[column].abs() < 1e-12), "{found:?}");
     parameter(shap(&network, &row, &Array2::zeros((0, COLUMNS)), &[0]), "no rows");
     parameter(lime(&small(), &row, &Array2::zeros((0, COLUMNS)), Discretiser::Quartile), "row");
     parameter(shap(&network, &row, &Array2::zeros((5, 3)), &[0]), "columns");
@@ -134,7 +144,7 @@ fn constant_columns_and_duplicate_rows() -> Result<()> {
     let same = Array2::from_shape_fn((20, COLUMNS), |(_, c)| row[c]);
     assert_eq!(shap(&network, &row, &same, &[0])?.attributions[0].values, [0.0; COLUMNS]);
     let found = lime(&small(), &row, &same, Discretiser::Quartile)?.attributions.remove(0);
-    assert!(found.values.iter().all(|value| value.is_finite()));
+    assert!(found.values.iter().all(|value| value.abs() < 1e-12), "{:?}", found.values);
     Ok(())
 }
 

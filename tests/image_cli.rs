@@ -154,7 +154,15 @@ fn stability_is_in_document_page_and_terminal() {
         assert_eq!(output["stability"]["runs"], 3);
         let variables = output["stability"]["variables"].as_f64().expect("a number");
         assert!((0.0..=100.0).contains(&variables));
+        assert_eq!(numbers(&output["stability"]["spread"]).len(), 9);
+        let fits = output["stability"]["fits"].as_array().expect("fits");
+        let of =
+            |name: &str| fits.iter().map(|fit| fit[name].as_f64().expect("a number")).collect::<Vec<_>>();
+        assert_eq!(of("kernel_width"), [0.125, 0.25, 0.5]);
+        let scores = of("weighted_r_squared");
+        assert!(scores[0] != scores[1] && scores[1] != scores[2], "{scores:?}");
     }
+    assert!(words.join(" ").contains("at width 0.125"), "{text}");
 }
 
 #[test]

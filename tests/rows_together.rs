@@ -1,13 +1,16 @@
 //! Rows explained together get the values that they get alone.
 
+use std::cell::RefCell;
+
 use ndarray::{Array2, Axis, s};
 use whybox::device::RunOptions;
 use whybox::explain::{
-    Budget, Estimator, ExplainMany, Explanation, Game, KernelShap, Lime, Link, PermutationShap,
+    Budget, Estimator, ExplainMany, Explanation, Forecast, Game, KernelShap, Lime, Link, PermutationShap,
+    Progress,
 };
 use whybox::model::{Activation, Model};
 use whybox::perturb::{Coalitions, TableMasker};
-use whybox::{Device, Result};
+use whybox::{Device, Network, Result};
 
 const PLAYERS: usize = 13;
 
@@ -99,8 +102,71 @@ fn instances_of_one_game_choose_nothing_for_each_other() -> Result<()> {
     Ok(())
 }
 
+/// Notes what it is given of its time, and explains only with that.
+#[derive(Default)]
+struct Timed {
+    given: RefCell<Vec<(f64, f64)>>,
+}
+
+impl Estimator for Timed {
+    fn name(&self) -> &'static str {
+        "timed"
+    }
+
+    fn most_evaluations(&self, _players: usize) -> usize {
+        100
+    }
+
+    fn with_time_left(&self, elapsed: f64, share: f64) -> Option<Box<dyn Estimator>> {
+        self.given.borrow_mut().push((elapsed, share));
+        Some(Box::new(KernelShap { budget: Budget::of(100), ..KernelShap::default() }))
+    }
+
+    fn explain_forecasting(
+        &self,
+        _game: &dyn Game,
+        _progress: &mut Progress<'_>,
+        _forecast: &mut dyn FnMut(Forecast),
+    ) -> Result<Explanation> {
+        panic!("a block was explained without a share of the time");
+    }
+}
+
 #[test]
-fn rows_of_a_table_are_those_alone_also_where_players_do_not_vary() -> Result<()> {
+fn blocks_of_rows_share_the_seconds() -> Result<()> {
+    let (network, background, rows) = table()?;
+    let many = ExplainMany {
+        network: &network,
+        masker: TableMasker::new(rows.slice(s![..1, ..]), background.view())?,
+        outputs: vec![0, 1],
+        link: Link::Identity,
+        options: RunOptions::default(),
+    };
+    let timed = Timed::default();
+    assert_eq!(many.explain(rows.view(), &timed, &mut |_| {})?.len(), 9);
+    let given = timed.given.into_inner();
+    // Rows of which the same players vary are a block: 2, 1, 3 and 3 rows, in some order.
+    let mut left = 9.0;
+    let mut blocks: Vec<usize> = Vec::new();
+    for (_, share) in &given {
+        blocks.push((share * left).round() as usize);
+        assert!((share * left).fract() < 1e-9 || (share * left).fract() > 1.0 - 1e-9, "{given:?}");
+        left -= share * left;
+    }
+    blocks.sort_unstable();
+    assert_eq!(blocks, [1, 2, 3, 3], "{given:?}");
+    assert!(left < 1e-9 && given.is_sorted_by(|a, b| a.0 < b.0), "{given:?}");
+    // No time at all: every row has its first round.
+    let budget = Budget { evaluations: 8000, tolerance: None, seconds: Some(1e-9) };
+    let found = many.explain(rows.view(), &KernelShap { budget, ..KernelShap::default() }, &mut |_| {})?;
+    assert!(found.iter().all(|row| row.evaluations < 1000 * background.nrows()));
+    let budget = Budget { seconds: Some(-1.0), ..budget };
+    assert!(many.explain(rows.view(), &KernelShap { budget, ..KernelShap::default() }, &mut |_| {}).is_err());
+    Ok(())
+}
+
+/// A network, a background in which columns 0 and 1 are constant, and nine rows.
+fn table() -> Result<(Network, Array2<f32>, Array2<f32>)> {
     let weights: Vec<f32> = (0..16 * PLAYERS).map(|i| (0.9 * i as f32).sin()).collect();
     let last: Vec<f32> = (0..32).map(|i| (1.3 * i as f32).cos()).collect();
     let model = Model::builder("rows", &[PLAYERS])
@@ -110,7 +176,6 @@ fn rows_of_a_table_are_those_alone_also_where_players_do_not_vary() -> Result<()
         .softmax()?
         .build()?;
     let network = Device::cpu().load(&model)?;
-    // Columns 0 and 1 are constant in the background.
     let background =
         Array2::from_shape_fn((20, PLAYERS), |(r, c)| if c < 2 { 0.0 } else { ((r * c) as f32).sin() });
     let rows = Array2::from_shape_fn((9, PLAYERS), |(r, c)| match c {
@@ -118,6 +183,12 @@ fn rows_of_a_table_are_those_alone_also_where_players_do_not_vary() -> Result<()
         1 => (r % 3) as f32,
         _ => (1.7 * (r + 3 * c) as f32).cos(),
     });
+    Ok((network, background, rows))
+}
+
+#[test]
+fn rows_of_a_table_are_those_alone_also_where_players_do_not_vary() -> Result<()> {
+    let (network, background, rows) = table()?;
     let many = ExplainMany {
         network: &network,
         masker: TableMasker::new(rows.slice(s![..1, ..]), background.view())?,

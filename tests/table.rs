@@ -70,6 +70,7 @@ fn the_document_has_the_written_schema_and_repeats_itself() {
             assert!(manual.contains(&format!("`{path}`")), "{path} is not in docs/json.md");
         }
     }
+    assert!(more["instances"][0]["outputs"][0]["stability"]["fits"][0]["kernel_width"].is_number());
     assert_eq!(document["kind"], "table");
     assert_eq!(document["features"].as_array().unwrap().len(), 30);
     let rows: Vec<u64> =
@@ -87,6 +88,25 @@ fn the_document_has_the_written_schema_and_repeats_itself() {
     }
     assert_eq!(document["evaluations"], 1800);
     assert_eq!(document["instances"], run()["instances"]);
+}
+
+#[test]
+fn the_document_of_a_photo_has_the_written_schema() {
+    let folder = folder();
+    let arguments =
+        ["image", "--segments", "grid:rows=3,cols=3", "--samples", "50", "--stability", "2", "--json"];
+    let document: Value = serde_json::from_str(&good(&whybox(folder.path(), &arguments))).expect("JSON");
+    let manual = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/json.md")).unwrap();
+    let manual = &manual[..manual.find("## Tables and texts").expect("a section")];
+    let paths = fields("", &document);
+    for path in ["outputs[].stability.spread", "outputs[].stability.fits[].kernel_width", "segments.runs"] {
+        assert!(paths.iter().any(|found| found == path), "{path} is not in {paths:?}");
+    }
+    for path in paths {
+        if !path.starts_with("settings.") && !path.starts_with("seconds.") {
+            assert!(manual.contains(&format!("`{path}`")), "{path} is not in docs/json.md");
+        }
+    }
 }
 
 /// The paths of all fields; elements of arrays are one path.
@@ -166,7 +186,21 @@ fn quoted_commas_and_any_line_end_are_read() {
         let table = RawTable::parse(format!("\u{feff}{text}").as_bytes(), "t.csv").unwrap();
         assert_eq!(table.columns(), ["a", "b, c", "d"]);
         assert_eq!((table.cell(0, 1), table.cell(0, 2), table.rows()), ("x, \"y\"", "2", 2));
+        // A file is read as its text is.
+        let folder = folder();
+        let path = folder.path().join("t.csv");
+        fs::write(&path, format!("\u{feff}{text}")).unwrap();
+        let read = RawTable::read(&path).unwrap();
+        assert_eq!(read.columns(), table.columns());
+        assert_eq!(read.column(1).collect::<Vec<_>>(), ["x, \"y\"", "z"]);
+        assert!(matches!(RawTable::read(folder.path()), Err(Error::Io(_))));
     }
+    // Empty cells, the first one too, and what is left without a column.
+    let table = raw("a,b,c\n,,x\ny,,\n");
+    assert_eq!(table.column(0).chain(table.column(2)).collect::<Vec<_>>(), ["", "y", "x", ""]);
+    let less = table.without(&["b".into()]).unwrap();
+    assert_eq!(less.column(0).chain(less.column(1)).collect::<Vec<_>>(), ["", "y", "x", ""]);
+    assert_eq!(less, raw("a,c\n,x\ny,\n"));
 }
 
 #[test]

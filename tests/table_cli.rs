@@ -199,6 +199,11 @@ fn bad_input_is_a_typed_error_or_says_what_it_means() {
     bad(&run(&["--method", "lime", "--background", "10"]), &["--background"]);
     bad(&run(&["--method", "permutation", "--interactions"]), &["interactions"]);
     bad(&run(&["--stability", "3"]), &["--stability", "lime"]);
+    for method in ["exact", "partition"] {
+        bad(&run(&["--method", method, "--tolerance", "0.1"]), &["no tolerance", "--method shap"]);
+    }
+    bad(&run(&["--method", "exact", "--seconds", "1"]), &["--seconds", "all coalitions"]);
+    bad(&run(&["--rows", "0-1", "--seconds", "0"]), &["--seconds", "above 0"]);
     let narrow = folder.path().join("narrow.csv");
     fs::write(&narrow, "mean radius\n1\n").unwrap();
     bad(&run(&["--background", "narrow.csv"]), &["no column \"mean texture\""]);
@@ -228,6 +233,67 @@ fn bad_input_is_a_typed_error_or_says_what_it_means() {
     );
 }
 
+fn setting(document: &Document, name: &str) -> Option<String> {
+    document.settings.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+}
+
+#[test]
+fn settings_say_what_kernel_shap_drew_and_fitted() {
+    let folder = folder();
+    for (arguments, terms) in [
+        (&["--samples", "600"][..], Some("triples")),
+        // So little work that a model of triples would take longer.
+        (&["--samples", "600", "--background", "1"], Some("single")),
+        (&["--samples", "600", "--method", "permutation"], None),
+        (&["--samples", "600", "--method", "lime"], None),
+    ] {
+        let found = document(folder.path(), &[&["table"], arguments].concat());
+        assert_eq!(setting(&found, "terms").as_deref(), terms, "{arguments:?}: {:?}", found.settings);
+        let drawn = setting(&found, "sampling");
+        assert_eq!(drawn.as_deref() == Some("leverage"), terms.is_some(), "{:?}", found.settings);
+    }
+}
+
+#[test]
+fn seconds_alone_lift_the_cap_on_coalitions() {
+    let folder = folder();
+    // Seventeen players: all of their coalitions are more than the cap without a clock.
+    let table = fs::read_to_string(asset("breast_cancer.csv")).unwrap();
+    let names: Vec<String> =
+        table.lines().next().unwrap().split(',').take(14).map(|name| format!("{name:?}")).collect();
+    let group = format!("[[group]]\nname = \"many\"\nfeatures = [{}]\n", names.join(", "));
+    fs::write(folder.path().join("groups.toml"), group).unwrap();
+    let run = ["table", "--rows", "0-1", "--background", "1", "--groups", "groups.toml"];
+    let found = document(folder.path(), &[&run[..], &["--seconds", "1000000"]].concat());
+    assert_eq!((found.features.len(), found.evaluations), (17, 2 << 17));
+    for instance in &found.instances {
+        let errors = instance.outputs[0].standard_errors.as_ref().expect("errors");
+        assert!(errors.iter().all(|&error| error == 0.0), "all coalitions are exact");
+    }
+    // A clock that has run out leaves every row its first round.
+    let found = document(folder.path(), &[&run[..], &["--seconds", "1e-9"]].concat());
+    assert_eq!(found.instances.len(), 2);
+    assert!(found.evaluations < 1000, "{}", found.evaluations);
+}
+
+#[test]
+fn groups_that_the_budget_did_not_split_are_a_warning() {
+    let folder = folder();
+    let said = |found: &Document| found.warnings.iter().any(|w| w.contains("share its effect equally"));
+    let rows = ["table", "--rows", "0-2", "--method", "partition", "--samples", "100"];
+    let found = document(folder.path(), &rows);
+    assert!(said(&found) && found.warnings.iter().any(|w| w.contains("3 of 3 rows")), "{:?}", found.warnings);
+    assert_eq!(setting(&found, "tolerance"), None);
+    let words: Vec<String> = (0..29).map(|i| format!("word{i}")).collect();
+    fs::write(folder.path().join("v.txt"), format!("good\n{}\n", words.join("\n"))).unwrap();
+    let model = asset("breast_cancer_mlp.onnx");
+    let text = ["text", "a good word1 word2 word3", "--model", &model, "--vocabulary", "v.txt"];
+    let text = [&text[..], &["--method", "partition"]].concat();
+    assert!(!said(&document(folder.path(), &text)), "all are split");
+    assert!(said(&document(folder.path(), &[&text[..], &["--samples", "6"]].concat())));
+    bad(&whybox(folder.path(), &[&text[..], &["--tolerance", "0.1"]].concat()), &["no tolerance"]);
+}
+
 #[test]
 fn texts_have_shapley_values() {
     let folder = folder();
@@ -243,6 +309,9 @@ fn texts_have_shapley_values() {
         let found = run(&["--input", input]);
         let output = &found.instances[0].outputs[0];
         assert_eq!(found.features.len(), 4);
+        // Few words are explained exactly, unless a budget is given.
+        assert_eq!(setting(&found, "terms"), None);
+        assert!(setting(&run(&["--input", input, "--samples", "10"]), "terms").is_some());
         assert!(output.additivity_gap.abs() < 1e-6 * output.prediction.abs().max(1.0));
         // Words that the vocabulary has not do nothing.
         assert!(

@@ -1,6 +1,7 @@
 //! Many rows of a table explained together.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use ndarray::{ArrayView2, Axis, s};
 
@@ -45,7 +46,8 @@ pub type EachBlock<'a> = dyn FnMut(&[usize], Vec<Explanation>) -> Result<()> + '
 /// chosen for one by the others, but how long a run to a tolerance goes on: until the last row of a block has met it.
 ///
 /// The blocks depend on the rows, the estimator's cap on evaluations and on the number of outputs alone, never on device or memory cap, so that
-/// neither changes a number. Memory beyond that of the explanations does not grow with the number of rows.
+/// neither changes a number. Seconds of its budget ([`Budget`](super::Budget)) are for all rows together: a block has what is left of
+/// them times its share of the rows that are left, but at least a first round. Memory beyond that of the explanations does not grow with the number of rows.
 ///
 /// # Example
 /// ```
@@ -117,7 +119,7 @@ impl ExplainMany<'_> {
         progress: &mut dyn FnMut(ManyProgress),
         each: &mut EachBlock<'_>,
     ) -> Result<()> {
-        let rows = instances.nrows();
+        let (rows, start) = (instances.nrows(), Instant::now());
         let cap = estimator.most_evaluations(self.masker.players()).max(1);
         let block = (BLOCK_VALUES / cap / self.outputs.len().max(1)).clamp(1, BLOCK_ROWS);
         let background = self.masker.weights().len();
@@ -130,6 +132,12 @@ impl ExplainMany<'_> {
                 .outputs_of(&self.outputs)?
                 .with_options(self.options.clone());
             let per_coalition = background * (last - done_rows);
+            let share = block.len() as f64 / (rows - done_rows) as f64;
+            let timed = estimator.with_time_left(start.elapsed().as_secs_f64(), share);
+            let estimator = match &timed {
+                Some(timed) => timed.as_ref(),
+                None => estimator,
+            };
             let linked = Linked { game: &game, link: self.link };
             // Told by one closure, corrected by another.
             let expected = std::cell::Cell::new(cap);

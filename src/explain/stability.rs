@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use ndarray::Array2;
 
-use super::{Explanation, Game, Labels, Lime, LimeTabular, RowFunction};
+use super::{Control, Explanation, Game, Labels, Lime, LimeTabular, RowFunction};
 use crate::perturb::{Coalitions, Neighbourhood};
 use crate::{Error, Result};
 
@@ -88,7 +88,9 @@ impl Stability {
             runs.push(lime.explain(&replay, &mut |_| {})?);
             for (sum, factor) in sums.iter_mut().zip(width_factors) {
                 *replay.next.borrow_mut() = 0;
-                let wider = Lime { kernel_width: lime.kernel_width * factor, ..lime.clone() };
+                // The fit is that of the plain surrogate, whatever control its coefficients have.
+                let kernel_width = lime.kernel_width * factor;
+                let wider = Lime { kernel_width, control: Control::None, ..lime.clone() };
                 let fits = wider.explain(&replay, &mut |_| {})?.attributions;
                 sum.resize(fits.len(), 0.0);
                 sum.iter_mut().zip(&fits).for_each(|(sum, fit)| *sum += fit.score);
@@ -237,6 +239,10 @@ impl Game for Replay<'_> {
 
     fn outputs(&self) -> usize {
         self.game.outputs()
+    }
+
+    fn work(&self) -> f64 {
+        self.game.work()
     }
 
     fn values(&self, coalitions: &Coalitions) -> Result<Array2<f64>> {

@@ -145,6 +145,10 @@ impl Page {
                 whole.plain(stability.variables),
                 whole.plain(stability.coefficients)
             );
+            for at in &stability.fits {
+                let score = r_squared(Some(at.weighted_r_squared));
+                fit += &format!(" · weighted R² {score} at width {}", at.kernel_width);
+            }
         }
         for part in fold(&fit, self.width - 2) {
             let line = format!("  {}", self.paint(Style::Dim, &part));

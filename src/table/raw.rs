@@ -1,5 +1,7 @@
 //! A CSV file as text.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use crate::{Error, Result};
@@ -29,8 +31,10 @@ pub fn is_missing(cell: &str) -> bool {
 pub struct RawTable {
     name: String,
     columns: Vec<String>,
-    /// Row by row.
-    cells: Vec<String>,
+    /// The cells' texts without anything between them, row by row: a million rows are no million small allocations.
+    text: String,
+    /// Where each cell ends in it.
+    ends: Vec<usize>,
 }
 
 impl RawTable {
@@ -40,10 +44,8 @@ impl RawTable {
     /// [`Error::Io`] if the file cannot be read; else as [`RawTable::parse`].
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let at = path.as_ref().display().to_string();
-        let bytes = std::fs::read(&path).map_err(|error| {
-            Error::io(format!("the table cannot be read: {error}"), &at, "check the path")
-        })?;
-        Self::parse(&bytes, &at)
+        let file = File::open(&path).map_err(|error| unreadable(&error, &at))?;
+        Self::parse_from(file, &at)
     }
 
     /// Reads CSV text; `name` is what errors call it.
@@ -52,8 +54,12 @@ impl RawTable {
     /// [`Error::Parameter`] for text that is not UTF-8, rows of another length than the header, no row, no column, or
     /// two columns of one name.
     pub fn parse(bytes: &[u8], name: &str) -> Result<Self> {
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
+        Self::parse_from(bytes, name)
+    }
+
+    /// The reader leaves out a byte order mark.
+    fn parse_from(source: impl Read, name: &str) -> Result<Self> {
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(source);
         let columns: Vec<String> =
             reader.headers().map_err(|error| damaged(&error, name))?.iter().map(str::to_owned).collect();
         if columns.is_empty() || columns.iter().all(String::is_empty) {
@@ -75,18 +81,25 @@ impl RawTable {
             };
             return Err(Error::parameter(what, name, "give each column a name of its own in the first line"));
         }
-        let mut cells = Vec::new();
-        for record in reader.records() {
-            cells.extend(record.map_err(|error| damaged(&error, name))?.iter().map(str::to_owned));
+        let mut table = RawTable { name: name.to_owned(), columns, text: String::new(), ends: Vec::new() };
+        let mut record = csv::StringRecord::new();
+        while reader.read_record(&mut record).map_err(|error| damaged(&error, name))? {
+            record.iter().for_each(|cell| table.push(cell));
         }
-        if cells.is_empty() {
+        if table.ends.is_empty() {
             return Err(Error::parameter(
                 "the table has a header and no rows",
                 name,
                 "give at least one row",
             ));
         }
-        Ok(RawTable { name: name.to_owned(), columns, cells })
+        Ok(table)
+    }
+
+    /// Appends a cell.
+    fn push(&mut self, cell: &str) {
+        self.text.push_str(cell);
+        self.ends.push(self.text.len());
     }
 
     /// What the table is called in errors: its path.
@@ -101,7 +114,7 @@ impl RawTable {
 
     /// Number of rows, the header not counted.
     pub fn rows(&self) -> usize {
-        self.cells.len() / self.columns.len()
+        self.ends.len() / self.columns.len()
     }
 
     /// The text of a cell.
@@ -110,7 +123,9 @@ impl RawTable {
     /// If the row or the column does not exist.
     pub fn cell(&self, row: usize, column: usize) -> &str {
         assert!(column < self.columns.len(), "column {column} of {}", self.columns.len());
-        &self.cells[row * self.columns.len() + column]
+        let place = row * self.columns.len() + column;
+        let start = if place == 0 { 0 } else { self.ends[place - 1] };
+        &self.text[start..self.ends[place]]
     }
 
     /// The cells of a column, from the first row on.
@@ -150,15 +165,21 @@ impl RawTable {
     }
 
     fn select(&self, kept: &[usize]) -> Self {
-        let rows = 0..self.rows();
-        RawTable {
+        let mut table = RawTable {
             name: self.name.clone(),
             columns: kept.iter().map(|&column| self.columns[column].clone()).collect(),
-            cells: rows
-                .flat_map(|row| kept.iter().map(move |&column| self.cell(row, column).to_owned()))
-                .collect(),
+            text: String::new(),
+            ends: Vec::with_capacity(self.rows() * kept.len()),
+        };
+        for row in 0..self.rows() {
+            kept.iter().for_each(|&column| table.push(self.cell(row, column)));
         }
+        table
     }
+}
+
+fn unreadable(error: &std::io::Error, at: &str) -> Error {
+    Error::io(format!("the table cannot be read: {error}"), at, "check the path")
 }
 
 fn damaged(error: &csv::Error, name: &str) -> Error {
@@ -174,6 +195,7 @@ fn damaged(error: &csv::Error, name: &str) -> Error {
             line(pos),
             "give every row one cell a column, separated by commas; cells with commas in double quotes",
         ),
+        csv::ErrorKind::Io(error) => unreadable(error, name),
         _ => Error::parameter(format!("the table cannot be read: {error}"), name, "check the file"),
     }
 }

@@ -19,7 +19,7 @@ use crate::image_method::MethodArgs;
 use crate::image_subject::Subject;
 use crate::input::{RunArgs, default_out, quoted};
 use crate::interrupt::Interrupt;
-use crate::lime::{Task, at_least_one, run_words};
+use crate::lime::{Task, WIDTHS, at_least_one, run_words};
 use crate::output::{colour, height, picture_colours, say, width};
 use crate::precision;
 use crate::progress::Bar;
@@ -275,7 +275,7 @@ impl ImageArgs {
                 bar.stage("repeating");
                 let start = Instant::now();
                 let lime = self.method.lime(asked.clone());
-                let found = Stability::of_outputs(&lime, &game, runs, COMPARED, &[])?;
+                let found = Stability::of_outputs(&lime, &game, runs, COMPARED, &WIDTHS)?;
                 result.explanation.seconds.push(("stability".into(), start.elapsed().as_secs_f64()));
                 found
             }

@@ -9,12 +9,11 @@ use whybox::perturb::Sampling;
 use whybox::{Error, Result};
 
 use crate::lime::{DistanceChoice, SelectionChoice, at_least_one, at_least_two};
+use crate::method::MANY;
 use crate::precision::checked;
 
 /// Players that exact values take unless more evaluations are allowed.
 const EXACT_PLAYERS: usize = 20;
-/// Evaluations under `--seconds` at most, if no number is given: far more than any device does.
-const MANY: usize = 1 << 24;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Method {

@@ -12,6 +12,10 @@ const CAP: usize = 50_000;
 /// Coalitions of all rows, and of a row besides its players, where rows are many; the latter is shap's own number.
 const CAP_OF_ALL: usize = 500_000;
 const LEAST_CAP: usize = 2048;
+/// Coalitions under `--seconds` at most, if no number is given: far more than any device does in the time.
+pub const MANY: usize = 1 << 24;
+/// Rows among which these are divided at most: so many may still be one block that shares its coalitions.
+const TOGETHER: usize = 64;
 /// All coalitions of all rows are evaluated up to this many.
 const EXACT: usize = 1 << 20;
 
@@ -46,7 +50,7 @@ pub struct ShapleyArgs {
     /// Stop when the largest standard error is this part of the values' range [default: 0.01, without --samples]
     #[arg(long, value_name = "T")]
     pub tolerance: Option<f64>,
-    /// Stop after S seconds (then a clock decides the result)
+    /// Stop after S seconds, for all rows together (then a clock decides the result)
     #[arg(long, value_name = "S", hide_short_help = true)]
     pub seconds: Option<f64>,
     /// Effects of pairs too (shap, exact)
@@ -73,6 +77,20 @@ impl ShapleyArgs {
                 "say --explain logits for log-odds, and --samples for the evaluations",
             );
         }
+        if self.tolerance.is_some() && !in_rounds(method) {
+            return refuse(
+                "this method has no tolerance: nothing in it is random",
+                "--tolerance",
+                "leave it out, or choose --method shap, permutation or sampling",
+            );
+        }
+        if self.seconds.is_some() && method == Method::Exact {
+            return refuse(
+                "exact values need all coalitions, however long they take",
+                "--seconds",
+                "leave it out, or choose another method",
+            );
+        }
         if self.interactions && !matches!(method, Method::Shap | Method::Exact) {
             return refuse(
                 "this method gives no interactions",
@@ -83,7 +101,7 @@ impl ShapleyArgs {
         Ok(())
     }
 
-    /// The estimator of a game with `players` players, for `rows` instances. `dear`: an evaluation costs more than a model of the game.
+    /// The estimator of a game as `request` says.
     pub fn estimator(
         &self,
         method: Method,
@@ -91,9 +109,13 @@ impl ShapleyArgs {
         labels: Labels,
         hierarchy: &dyn Fn() -> Result<Hierarchy>,
     ) -> Result<Box<dyn Estimator>> {
-        let Request { players, rows, samples, seed, dear } = *request;
+        let Request { players, rows, samples, seed, .. } = *request;
         let all = 1usize.checked_shl(players as u32).unwrap_or(usize::MAX);
-        let cap = samples.unwrap_or_else(|| CAP.min((CAP_OF_ALL / rows.max(1)).max(LEAST_CAP + 2 * players)));
+        let cap = match (samples, self.seconds) {
+            (Some(samples), _) => samples,
+            (None, Some(_)) => MANY / rows.clamp(1, TOGETHER),
+            (None, None) => CAP.min((CAP_OF_ALL / rows.max(1)).max(LEAST_CAP + 2 * players)),
+        };
         let limited = samples.is_some() || self.tolerance.is_some() || self.seconds.is_some();
         let tolerance = match (self.tolerance, samples) {
             (None, None) if self.seconds.is_none() => Some(0.01),
@@ -112,7 +134,7 @@ impl ShapleyArgs {
             Method::Shap if few => Box::new(exact),
             Method::Shap => Box::new(KernelShap {
                 budget,
-                terms: if dear { Terms::Triples } else { Terms::Single },
+                terms: request.terms(),
                 interactions: self.interactions,
                 labels,
                 seed,
@@ -132,20 +154,30 @@ impl ShapleyArgs {
         ShapleyArgs { tolerance: None, seconds: None, interactions: false, ..self.clone() }
     }
 
-    /// Settings as name and value; exact values have no tolerance.
-    pub fn settings(&self, samples: Option<usize>, exact: bool) -> Vec<(String, String)> {
+    /// Settings as name and value. `fitted`: what Kernel SHAP fitted, where it was the method that was taken.
+    pub fn settings(
+        &self,
+        method: Method,
+        samples: Option<usize>,
+        fitted: Option<Terms>,
+    ) -> Vec<(String, String)> {
         let mut settings = Vec::new();
         let mut set = |name: &str, value: String| settings.push((name.to_owned(), value));
         if let Some(samples) = samples {
             set("samples", samples.to_string());
         }
+        let rounds = in_rounds(method) && (method != Method::Shap || fitted.is_some());
         match self.tolerance {
             Some(tolerance) => set("tolerance", tolerance.to_string()),
-            None if samples.is_none() && self.seconds.is_none() && !exact => set("tolerance", "0.01".into()),
+            None if samples.is_none() && self.seconds.is_none() && rounds => set("tolerance", "0.01".into()),
             None => {}
         }
         if let Some(seconds) = self.seconds {
             set("seconds", seconds.to_string());
+        }
+        if let Some(terms) = fitted {
+            set("sampling", format!("{:?}", KernelShap::default().sampling).to_lowercase());
+            set("terms", format!("{terms:?}").to_lowercase());
         }
         settings
     }
@@ -164,13 +196,26 @@ impl ShapleyArgs {
     }
 
     /// What the reader must know of the error that is left.
-    pub fn left(&self, explanations: &[Explanation]) -> Option<String> {
+    pub fn left(&self, method: Method, explanations: &[Explanation]) -> Option<String> {
+        let more = if self.seconds.is_some() { "--samples or --seconds" } else { "--samples" };
+        if method == Method::Partition {
+            let short = explanations.iter().filter(|explanation| !explanation.exact).count();
+            let rows = match explanations.len() {
+                1 => String::new(),
+                rows => format!(" for {short} of {rows} rows"),
+            };
+            return (short > 0).then(|| {
+                format!(
+                    "The evaluations ended{rows} before every group of features was split: features of one group share its effect equally. Allow more with {more}."
+                )
+            });
+        }
         let errors = explanations.iter().map(Explanation::relative_error);
         let worst = errors.reduce(|a, b| Some(a?.max(b?))).flatten()?;
         let wanted = self.tolerance.unwrap_or(0.01);
         (worst > wanted).then(|| {
             format!(
-                "The largest standard error is {:.1} % of the range of the values: more --samples lower it.",
+                "The largest standard error is {:.1} % of the range of the values: more {more} lower it.",
                 100.0 * worst
             )
         })
@@ -184,6 +229,49 @@ pub struct Request {
     pub rows: usize,
     pub samples: Option<usize>,
     pub seed: u64,
-    /// Whether an evaluation costs more than a third-order model of the game.
-    pub dear: bool,
+    /// Multiply-adds of the network for one coalition of one row, about.
+    pub work: usize,
+}
+
+impl Request {
+    /// What Kernel SHAP is asked to fit. A third-order model of at most 1,024 pairs takes as many multiplications for each coalition
+    /// and row: for many rows of a cheaper network, single players are faster.
+    pub fn terms(&self) -> Terms {
+        if self.rows == 1 || self.work >= 1024 { Terms::Triples } else { Terms::Single }
+    }
+}
+
+/// Whether it evaluates more and more until a tolerance is met.
+fn in_rounds(method: Method) -> bool {
+    matches!(method, Method::Shap | Method::Permutation | Method::Sampling)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_many_rows_of_a_cheap_network_are_fitted_without_triples() {
+        let request = |rows, work| Request { players: 20, rows, samples: None, seed: 0, work };
+        assert_eq!(request(1, 10).terms(), Terms::Triples);
+        assert_eq!(request(2, 1024).terms(), Terms::Triples);
+        assert_eq!(request(2, 1023).terms(), Terms::Single);
+    }
+
+    #[test]
+    fn seconds_alone_lift_the_cap() -> Result<()> {
+        let most = |seconds, samples, rows| -> Result<usize> {
+            let args =
+                ShapleyArgs { link: LinkChoice::Identity, tolerance: None, seconds, interactions: false };
+            let request = Request { players: 30, rows, samples, seed: 0, work: 5000 };
+            let hierarchy = || Hierarchy::balanced(30);
+            Ok(args.estimator(Method::Shap, &request, Labels::All, &hierarchy)?.most_evaluations(30))
+        };
+        assert_eq!(most(None, None, 1)?, 50_000);
+        assert_eq!(most(None, None, 10_000)?, 2048 + 60);
+        assert_eq!(most(Some(5.0), None, 1)?, 1 << 24);
+        assert_eq!(most(Some(5.0), None, 10_000)?, 1 << 18);
+        assert_eq!(most(Some(5.0), Some(700), 10_000)?, 700);
+        Ok(())
+    }
 }

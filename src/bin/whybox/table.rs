@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use ndarray::{Array2, Axis};
-use whybox::explain::{Estimator, ExactShapley, Explanation, submodular_pick};
+use whybox::explain::{Explanation, Terms, submodular_pick};
 use whybox::model::Model;
 use whybox::perturb::{Around, CellSampling, Discretiser, Neighbourhood, Rows};
 use whybox::report::Document;
@@ -375,11 +375,12 @@ impl TableArgs {
         }
     }
 
-    /// A row, or a block of rows, is explained: what it cost, and the settings, which depend on the method that was taken.
-    pub fn account(&self, document: &mut Document, explanation: &Explanation) {
+    /// A row, or a block of rows, is explained: what it cost, and the settings, which depend on the method that was taken and, for
+    /// Kernel SHAP, on what it `fitted`.
+    pub fn account(&self, document: &mut Document, explanation: &Explanation, fitted: Option<Terms>) {
         document.account(explanation);
         document.seed = self.lime.seed;
-        document.settings = self.settings(document.method == ExactShapley::default().name());
+        document.settings = self.settings(fitted);
     }
 
     pub fn background(&self) -> BackgroundChoice {
@@ -387,12 +388,12 @@ impl TableArgs {
     }
 
     /// What decides the result, as name and value.
-    fn settings(&self, exact: bool) -> Vec<(String, String)> {
+    fn settings(&self, fitted: Option<Terms>) -> Vec<(String, String)> {
         let lower = |value: String| value.to_lowercase();
         if self.method != Method::Lime {
             let mut settings = vec![("background".to_owned(), self.background().to_string())];
             settings.extend(self.groups.iter().map(|path| ("groups".to_owned(), path.display().to_string())));
-            settings.extend(self.shapley.settings(self.lime.samples, exact));
+            settings.extend(self.shapley.settings(self.method, self.lime.samples, fitted));
             return settings;
         }
         let mut settings: Vec<(String, String)> = [

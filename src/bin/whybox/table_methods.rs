@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use ndarray::{Array2, ArrayView2};
 use whybox::device::RunOptions;
 use whybox::explain::{
-    Attribution, ExplainMany, Explanation, Hierarchy, Labels, LimeTabular, Linkage, Stability,
+    Attribution, Estimator, ExplainMany, Explanation, Hierarchy, KernelShap, Labels, LimeTabular, Linkage,
+    Stability,
 };
 use whybox::perturb::{Rows, TableMasker};
 use whybox::report::Document;
@@ -97,7 +98,7 @@ impl TableArgs {
             }
             let features = 0..encoding.features();
             let mut document = locked(growing);
-            self.account(&mut document, &explanation);
+            self.account(&mut document, &explanation, None);
             document.evaluations += repeated;
             document.instances.push(Instance {
                 row: Some(row),
@@ -128,8 +129,7 @@ impl TableArgs {
             rows: rows.nrows(),
             samples: self.lime.samples,
             seed: self.lime.seed,
-            // A third-order model of at most 1,024 pairs takes as many multiplications for each coalition.
-            dear: rows.nrows() == 1 || background.rows.nrows() * subject.model.parameters() >= 1024,
+            work: background.rows.nrows() * subject.model.parameters(),
         };
         let hierarchy = || hierarchy(background.rows.view(), &columns);
         let estimator = self.shapley.estimator(self.method, &request, Labels::All, &hierarchy)?;
@@ -172,12 +172,17 @@ impl TableArgs {
                 outputs: explanation.attributions.iter().enumerate().map(output).collect(),
             }
         };
+        let regression = estimator.name() == KernelShap::default().name();
+        let fitted = |explanation: &Explanation| {
+            let work = asked.network.plan().macs() as f64 * explanation.evaluations as f64;
+            regression.then(|| request.terms().fitted(work))
+        };
         let mut explanations = Vec::new();
         let mut done: Vec<usize> = Vec::new();
         many.explain_each(rows.view(), estimator.as_ref(), &mut tell, &mut |places, block| {
             let mut document = locked(growing);
             for (explanation, &place) in block.iter().zip(places) {
-                self.account(&mut document, explanation);
+                self.account(&mut document, explanation, fitted(explanation));
                 // In the order that was asked for, whatever that of the blocks.
                 let at = done.partition_point(|&before| before < place);
                 done.insert(at, place);
@@ -187,7 +192,7 @@ impl TableArgs {
             Ok(())
         })?;
         let mut document = locked(growing);
-        document.warnings.extend(self.shapley.left(&explanations));
+        document.warnings.extend(self.shapley.left(self.method, &explanations));
         document.warnings.extend(nothing_varies(&many.masker, background.rows.nrows(), &explanations));
         Ok(())
     }

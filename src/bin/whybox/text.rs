@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use whybox::explain::{
-    Estimator, ExactShapley, Game, Hierarchy, Labels, Lime, Link, Linked, Stability, TextGame, TokenGame,
+    Estimator, Game, Hierarchy, KernelShap, Labels, Lime, Link, Linked, Stability, Terms, TextGame, TokenGame,
 };
 use whybox::model::Model;
 use whybox::perturb::{Coalitions, Rows};
@@ -183,7 +183,6 @@ pub fn run(args: &TextArgs) -> Result<()> {
     drop(bar);
     document.seed = args.lime.seed;
     document.explained = explained;
-    document.settings = args.settings(document.method == ExactShapley::default().name());
     document.command = args.command();
     document.instances.push(Instance {
         row: None,
@@ -238,7 +237,7 @@ impl TextArgs {
             rows: 1,
             samples: self.lime.samples,
             seed: self.lime.seed,
-            dear: true,
+            work: game.work() as usize,
         };
         let estimator: Box<dyn Estimator> = match self.method {
             Method::Lime => Box::new(lime.clone()),
@@ -256,9 +255,12 @@ impl TextArgs {
             &mut |forecast| expected.set(forecast.expected),
         )?;
         document.account(&explanation);
+        let regression = explanation.method == KernelShap::default().name();
+        let work = game.work() * explanation.evaluations as f64;
+        document.settings = self.settings(regression.then(|| request.terms().fitted(work)));
         document.link = format!("{:?}", self.shapley.link).to_lowercase();
         if self.method != Method::Lime {
-            document.warnings.extend(self.shapley.left(std::slice::from_ref(&explanation)));
+            document.warnings.extend(self.shapley.left(self.method, std::slice::from_ref(&explanation)));
         }
         let output = |(place, attribution): (usize, &whybox::explain::Attribution)| {
             let mut output = Output::of(attribution, names[attribution.output].clone(), None);
@@ -287,7 +289,7 @@ impl TextArgs {
     }
 
     /// What decides the result, as name and value.
-    fn settings(&self, exact: bool) -> Vec<(String, String)> {
+    fn settings(&self, fitted: Option<Terms>) -> Vec<(String, String)> {
         let lower = |value: String| value.to_lowercase();
         let mut settings: Vec<(String, String)> = [
             ("input", lower(format!("{:?}", self.input))),
@@ -302,7 +304,7 @@ impl TextArgs {
             Method::Lime => settings.extend(self.lime.settings()),
             _ => {
                 settings.retain(|(name, _)| name != "distance");
-                settings.extend(self.shapley.settings(self.lime.samples, exact));
+                settings.extend(self.shapley.settings(self.method, self.lime.samples, fitted));
             }
         }
         settings

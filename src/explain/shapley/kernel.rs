@@ -40,6 +40,23 @@ pub enum Terms {
     Triples,
 }
 
+impl Terms {
+    /// What is fitted once the evaluations have taken `work` multiply-adds for an instance ([`Game::work`] × evaluations): triples
+    /// only where the model of them may have 64 pairs.
+    ///
+    /// # Example
+    /// ```
+    /// use whybox::explain::Terms;
+    ///
+    /// assert_eq!(Terms::Triples.fitted(16.0 * 64.0_f64.powi(3) + 1.0), Terms::Triples);
+    /// assert_eq!(Terms::Triples.fitted(1e6), Terms::Single);
+    /// assert_eq!(Terms::Single.fitted(1e12), Terms::Single);
+    /// ```
+    pub fn fitted(self, work: f64) -> Self {
+        if self == Terms::Triples && cubic_points(work) > 0 { self } else { Terms::Single }
+    }
+}
+
 /// Kernel SHAP (Lundberg and Lee, *A unified approach to interpreting model predictions*, NeurIPS 2017) on pairs of
 /// complementary coalitions, drawn without replacement.
 ///
@@ -143,6 +160,11 @@ impl Estimator for KernelShap {
 
     fn most_evaluations(&self, players: usize) -> usize {
         self.budget.evaluations.min(1usize.checked_shl(players as u32).unwrap_or(usize::MAX))
+    }
+
+    fn with_time_left(&self, elapsed: f64, share: f64) -> Option<Box<dyn Estimator>> {
+        let budget = self.budget.with_time_left(elapsed, share)?;
+        Some(Box::new(KernelShap { budget, ..self.clone() }))
     }
 
     fn explain_forecasting(

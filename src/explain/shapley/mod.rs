@@ -53,6 +53,13 @@ pub trait Estimator {
     /// Evaluations at most, for a game of `players` players that all vary.
     fn most_evaluations(&self, players: usize) -> usize;
 
+    /// The same for one of several games that [`Budget::seconds`] are for: with a `share` (0 to 1) of what is left of them after
+    /// `elapsed` seconds. `None`, the default, where no clock ends a run.
+    fn with_time_left(&self, elapsed: f64, share: f64) -> Option<Box<dyn Estimator>> {
+        let _ = (elapsed, share);
+        None
+    }
+
     /// Explains a game, and forecasts after each round when the tolerance will be met.
     ///
     /// # Errors
@@ -177,7 +184,16 @@ impl Budget {
         Ok(())
     }
 
-    /// Whether a run that stands here goes on.
+    /// See [`Estimator::with_time_left`].
+    fn with_time_left(&self, elapsed: f64, share: f64) -> Option<Self> {
+        // A limit that makes no sense is left for `check` to refuse.
+        let seconds = self.seconds.filter(|seconds| seconds.is_finite() && *seconds > 0.0)?;
+        // A game that comes too late still has its first round.
+        let left = ((seconds - elapsed) * share).max(f64::MIN_POSITIVE);
+        Some(Budget { seconds: Some(left), ..*self })
+    }
+
+    /// Whether a run that stands here has done enough.
     fn spent(&self, evaluations: usize, error: f64, elapsed: f64) -> bool {
         evaluations >= self.evaluations
             || self.tolerance.is_some_and(|tolerance| error <= tolerance)
@@ -202,4 +218,20 @@ impl Budget {
 /// Evaluations that a regression over `players` players needs at least: players + 2, or all coalitions.
 fn least_evaluations(players: usize) -> usize {
     (players + 2).min(1 << players.min(30))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_the_seconds_is_shared_and_never_nothing() {
+        let budget = Budget { seconds: Some(10.0), ..Budget::default() };
+        assert_eq!(budget.with_time_left(4.0, 0.5), Some(Budget { seconds: Some(3.0), ..budget }));
+        let late = budget.with_time_left(11.0, 0.5).expect("a clock");
+        assert!(late.check(3, 2).is_ok() && late.seconds < Some(1e-9));
+        assert_eq!(Budget::default().with_time_left(1.0, 0.5), None);
+        // What makes no sense is refused, not made sense of.
+        assert_eq!(Budget { seconds: Some(-1.0), ..budget }.with_time_left(0.0, 1.0), None);
+    }
 }

@@ -99,6 +99,11 @@ impl Estimator for OwenValues {
         self.budget.evaluations
     }
 
+    fn with_time_left(&self, elapsed: f64, share: f64) -> Option<Box<dyn Estimator>> {
+        let budget = self.budget.with_time_left(elapsed, share)?;
+        Some(Box::new(OwenValues { budget, ..self.clone() }))
+    }
+
     fn explain_forecasting(
         &self,
         game: &dyn Game,

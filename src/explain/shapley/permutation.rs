@@ -213,6 +213,11 @@ macro_rules! walks {
                 self.budget.evaluations
             }
 
+            fn with_time_left(&self, elapsed: f64, share: f64) -> Option<Box<dyn Estimator>> {
+                let budget = self.budget.with_time_left(elapsed, share)?;
+                Some(Box::new($method { budget, ..self.clone() }))
+            }
+
             fn explain_forecasting(
                 &self,
                 game: &dyn Game,
