@@ -351,10 +351,22 @@ fn texts_are_cut_as_limes_tests_assert() {
             let list = case[name].as_array();
             list.map_or(Vec::new(), |list| list.iter().map(|s| s.as_str().unwrap().to_owned()).collect())
         };
-        let (tokenizer, occurrences) = match case["id"].as_str().unwrap() {
-            "text/words" => (Tokenizer::Words, Occurrences::Together),
-            "text/characters_bag" => (Tokenizer::Characters, Occurrences::Together),
-            "text/characters_positions" => (Tokenizer::Characters, Occurrences::Apart),
+        // Tokens of two characters, as lime's test cuts.
+        let two = |text: &str| -> Vec<String> {
+            text.as_bytes().chunks(2).map(|two| String::from_utf8(two.to_vec()).unwrap()).collect()
+        };
+        let cut = |tokenizer, occurrences| {
+            IndexedText::new(case["text"].as_str().unwrap(), tokenizer, occurrences).unwrap()
+        };
+        let id = case["id"].as_str().unwrap();
+        let indexed = match id {
+            "text/words" => cut(Tokenizer::Words, Occurrences::Together),
+            "text/words_callable" => {
+                let text = case["text"].as_str().unwrap();
+                IndexedText::split_by(text, two, Occurrences::Together).unwrap()
+            }
+            "text/characters_bag" => cut(Tokenizer::Characters, Occurrences::Together),
+            "text/characters_positions" => cut(Tokenizer::Characters, Occurrences::Apart),
             "text/remove_nothing" => {
                 for text in strings("texts") {
                     let indexed = IndexedText::new(&text, Tokenizer::Words, Occurrences::Together).unwrap();
@@ -363,10 +375,12 @@ fn texts_are_cut_as_limes_tests_assert() {
                 seen += 1;
                 continue;
             }
-            _ => continue,
+            _ => {
+                assert!(id.starts_with("tabular/"), "{id} is not tested");
+                continue;
+            }
         };
         seen += 1;
-        let indexed = IndexedText::new(case["text"].as_str().unwrap(), tokenizer, occurrences).unwrap();
         if let Some(count) = case["n_features"].as_u64() {
             assert_eq!(indexed.tokens().len() as u64, count);
             continue;
@@ -374,6 +388,12 @@ fn texts_are_cut_as_limes_tests_assert() {
         assert_eq!(indexed.tokens(), strings("vocabulary"));
         if case["pieces"].is_array() {
             assert_eq!(indexed.pieces(), strings("pieces"));
+            let starts = indexed.pieces().iter().scan(0, |at, piece| {
+                *at += piece.len() as u64;
+                Some(*at - piece.len() as u64)
+            });
+            let expected = case["piece_starts"].as_array().unwrap().iter().map(|at| at.as_u64().unwrap());
+            assert!(starts.eq(expected), "{id}");
         }
         for (token, places) in case["piece_positions"].as_array().unwrap().iter().enumerate() {
             let places: Vec<usize> =
@@ -381,7 +401,7 @@ fn texts_are_cut_as_limes_tests_assert() {
             assert_eq!(indexed.positions(token), places);
         }
     }
-    assert_eq!(seen, 4);
+    assert_eq!(seen, 5);
 }
 
 /// The stroke table as its network reads it.

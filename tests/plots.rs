@@ -310,6 +310,27 @@ fn what_is_not_there_is_an_error_that_names_it() {
 }
 
 #[test]
+fn interactions_are_drawn_with_their_errors() {
+    let mut document = document(3, 1, Names::Short, Values::Ordinary);
+    let drawn = |document: &Document, kind| {
+        plot::svg(document, kind, &options(ThemeName::Light, Lettering::Text)).unwrap()
+    };
+    for kind in [PlotKind::Matrix, PlotKind::Network] {
+        assert!(!drawn(&document, kind).contains("standard error"));
+        document.instances[0].outputs[0].interaction_errors =
+            Some(vec![vec![0.5, 0.25, f64::NAN], vec![0.25, 0.5, 0.75], vec![f64::NAN, 0.75, 0.5]]);
+        let svg = drawn(&document, kind);
+        assert!(svg.contains("(standard error 0.75)") && !svg.contains("NaN"), "{kind}");
+        let read = Document::from_json(&document.to_json().unwrap()).unwrap();
+        let errors = read.instances[0].outputs[0].interaction_errors.as_ref().unwrap();
+        assert!(errors[1][2] == 0.75 && errors[0][2].is_nan());
+        document.instances[0].outputs[0].interaction_errors = None;
+    }
+    document.instances[0].outputs[0].interaction_errors = Some(vec![vec![0.5; 2]; 3]);
+    assert!(document.validate().is_err(), "a matrix of another size");
+}
+
+#[test]
 fn the_waterfall_ends_where_the_network_says() {
     // base 0.25, effects 0.6 and −0.15: the steps' corners are at 0.25, 0.10 and 0.70 on one scale.
     let mut document = document(2, 1, Names::Short, Values::Ordinary);

@@ -164,6 +164,8 @@ fn methods_agree_and_rows_together_are_rows_alone() {
     let sum: f64 = (0..20).map(|i| (i..20).map(|j| matrix[i][j]).sum::<f64>()).sum();
     assert!((output.base_value + sum - output.prediction).abs() < 1e-6 * output.prediction.abs());
     assert_eq!(matrix[3][7], matrix[7][3]);
+    let errors = output.interaction_errors.as_ref().expect("sampled interactions have errors");
+    assert!(errors[3][7] > 0.0 && errors[3][7] == errors[7][3] && errors[4][4] > 0.0);
 }
 
 #[test]

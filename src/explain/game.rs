@@ -1,6 +1,7 @@
 //! Games: what an estimator asks.
 
 use ndarray::Array2;
+use rayon::prelude::*;
 
 use crate::perturb::Coalitions;
 use crate::{Error, Result};
@@ -67,7 +68,8 @@ pub trait Game {
     fn values(&self, coalitions: &Coalitions) -> Result<Array2<f64>>;
 }
 
-/// A closure as a game. The closure gets, for one coalition, which players are present, and fills the outputs.
+/// A closure as a game. The closure gets, for one coalition, which players are present, and fills the outputs. One thread calls it; with
+/// [`FunctionGame::parallel`], several do.
 ///
 /// # Example
 /// ```
@@ -90,9 +92,45 @@ pub struct FunctionGame<F> {
 }
 
 impl<F: Fn(&[bool], &mut [f64])> FunctionGame<F> {
-    /// A game of `players` players whose closure fills `outputs` numbers.
+    /// A game of `players` players whose closure fills `outputs` numbers, which are 0 before.
     pub fn new(players: usize, outputs: usize, function: F) -> Self {
         FunctionGame { players, outputs, function }
+    }
+
+    /// The same game for a closure that several threads may call at once.
+    pub fn parallel(self) -> ParallelGame<F>
+    where
+        F: Sync,
+    {
+        ParallelGame(self)
+    }
+
+    /// Puts the coalition's value into `out`; `present` is room for its players.
+    fn answer(
+        &self,
+        coalitions: &Coalitions,
+        row: usize,
+        present: &mut [bool],
+        out: &mut [f64],
+    ) -> Result<()> {
+        for (player, present) in present.iter_mut().enumerate() {
+            *present = coalitions.contains(row, player);
+        }
+        (self.function)(present, out);
+        match out.iter().position(|value| !value.is_finite()) {
+            None => Ok(()),
+            Some(output) => Err(Error::numeric(
+                format!("the function answered {}", out[output]),
+                format!("coalition {row}, output {output}"),
+                "return finite numbers for every coalition",
+            )),
+        }
+    }
+
+    /// Rows of numbers as a table, `[rows, outputs]`.
+    fn table(&self, rows: usize, values: Vec<f64>) -> Result<Array2<f64>> {
+        Array2::from_shape_vec((rows, self.outputs), values)
+            .map_err(|error| Error::limits(error.to_string(), "values of a function", "report this as a bug"))
     }
 }
 
@@ -106,23 +144,63 @@ impl<F: Fn(&[bool], &mut [f64])> Game for FunctionGame<F> {
     }
 
     fn values(&self, coalitions: &Coalitions) -> Result<Array2<f64>> {
-        let mut values = Array2::zeros((coalitions.rows(), self.outputs));
+        let mut values = vec![0.0; coalitions.rows() * self.outputs];
         let mut present = vec![false; self.players];
-        let mut answer = vec![0.0; self.outputs];
-        for (row, mut target) in values.outer_iter_mut().enumerate() {
-            for (player, present) in present.iter_mut().enumerate() {
-                *present = coalitions.contains(row, player);
-            }
-            (self.function)(&present, &mut answer);
-            if let Some(output) = answer.iter().position(|value| !value.is_finite()) {
-                return Err(Error::numeric(
-                    format!("the function answered {}", answer[output]),
-                    format!("coalition {row}, output {output}"),
-                    "return finite numbers for every coalition",
-                ));
-            }
-            target.iter_mut().zip(&answer).for_each(|(to, from)| *to = *from);
+        for (row, out) in values.chunks_mut(self.outputs.max(1)).enumerate() {
+            self.answer(coalitions, row, &mut present, out)?;
         }
-        Ok(values)
+        self.table(coalitions.rows(), values)
+    }
+}
+
+/// A closure as a game, called by several threads at once: [`FunctionGame::parallel`].
+///
+/// Coalitions are shared out among the threads of the current rayon pool (`rayon::ThreadPool::install` chooses another). Each answers
+/// for itself, so the values are those of the [`FunctionGame`] bit for bit, whatever the number of threads.
+///
+/// # Example
+/// ```
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+/// use whybox::explain::{Budget, Estimator, FunctionGame, KernelShap};
+///
+/// let calls = AtomicUsize::new(0); // what threads share has to be `Sync`
+/// let game = FunctionGame::new(10, 1, |present: &[bool], out: &mut [f64]| {
+///     calls.fetch_add(1, Ordering::Relaxed);
+///     out[0] = present.iter().filter(|&&here| here).count().pow(2) as f64;
+/// })
+/// .parallel();
+/// let shap = KernelShap { budget: Budget::of(300), ..KernelShap::default() };
+/// let explanation = shap.explain(&game, &mut |_| {})?;
+/// assert!((explanation.attributions[0].values[7] - 10.0).abs() < 1e-9);
+/// assert_eq!(calls.into_inner(), explanation.evaluations);
+/// # Ok::<(), whybox::Error>(())
+/// ```
+pub struct ParallelGame<F>(FunctionGame<F>);
+
+impl<F: Fn(&[bool], &mut [f64]) + Sync> Game for ParallelGame<F> {
+    fn players(&self) -> usize {
+        self.0.players
+    }
+
+    fn outputs(&self) -> usize {
+        self.0.outputs
+    }
+
+    fn values(&self, coalitions: &Coalitions) -> Result<Array2<f64>> {
+        let game = &self.0;
+        let mut values = vec![0.0; coalitions.rows() * game.outputs];
+        let failed = values
+            .par_chunks_mut(game.outputs.max(1))
+            .enumerate()
+            .map_init(
+                || vec![false; game.players],
+                |present, (row, out)| game.answer(coalitions, row, present, out),
+            )
+            // The first by number, whichever thread met one first.
+            .find_map_first(Result::err);
+        match failed {
+            Some(error) => Err(error),
+            None => game.table(coalitions.rows(), values),
+        }
     }
 }

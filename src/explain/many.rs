@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ndarray::{ArrayView2, Axis, s};
 
-use super::{Attribution, Estimator, Explanation, Forecast, Interactions, Link, Linked, TableGame};
+use super::{Attribution, Estimator, Explanation, Forecast, Link, Linked, TableGame};
 use crate::device::RunOptions;
 use crate::perturb::TableMasker;
 use crate::{Network, Result};
@@ -182,12 +182,7 @@ impl ExplainMany<'_> {
         let outputs = self.outputs.len();
         let places = row * outputs..(row + 1) * outputs;
         let attributions = whole.attributions[places.clone()].iter().zip(&self.outputs);
-        let interactions = whole.interactions.as_ref().map(|found| Interactions {
-            index: found.index,
-            players: found.players,
-            pairs: found.pairs.slice(s![.., places.clone()]).to_owned(),
-            singles: found.singles.slice(s![.., places.clone()]).to_owned(),
-        });
+        let interactions = whole.interactions.as_ref().map(|found| found.outputs(places.clone()));
         Explanation {
             attributions: (attributions)
                 .map(|(attribution, &output)| Attribution { output, ..attribution.clone() })

@@ -19,7 +19,7 @@ mod token_game;
 
 pub use control::Control;
 pub use explanation::{Attribution, Explanation, Progress};
-pub use game::{FunctionGame, Game};
+pub use game::{FunctionGame, Game, ParallelGame};
 pub use image::{ImageExplainer, ImageExplanation, MaskResolution};
 pub use image_game::ImageGame;
 pub use lime::{Labels, Lime};
@@ -29,8 +29,9 @@ pub use many::{EachBlock, ExplainMany, ManyProgress};
 pub use pick::submodular_pick;
 pub use precision::relative_distance;
 pub use shapley::{
-    Budget, CoalitionValues, Estimator, ExactShapley, Forecast, Hierarchy, InteractionIndex, Interactions,
-    KernelShap, Link, Linkage, Linked, OwenValues, PermutationShap, ShapleySampling, Terms,
+    Budget, CoalitionValues, Estimator, ExactShapley, Forecast, Hierarchy, InteractionErrors,
+    InteractionIndex, Interactions, KernelShap, Link, Linkage, Linked, OwenValues, PermutationShap,
+    ShapleySampling, Terms,
 };
 pub use stability::Stability;
 pub use table_game::TableGame;

@@ -280,6 +280,10 @@ pub struct Output {
     /// Pairwise interactions, `[features, features]`, symmetric, main effects on the diagonal.
     #[serde(with = "maybe_matrix", default)]
     pub interactions: Option<Vec<Vec<f64>>>,
+    /// One standard error of each interaction and main effect, `[features, features]`; NaN where unknown, `None` where they are
+    /// exact or there are none.
+    #[serde(with = "maybe_matrix", default)]
+    pub interaction_errors: Option<Vec<Vec<f64>>>,
     /// How well repeated runs agree, where the run was repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stability: Option<Stability>,

@@ -56,6 +56,7 @@ pub(crate) mod pairwise;
 mod products;
 pub mod ridge;
 pub(crate) mod sandwich;
+mod scatter;
 pub mod select;
 pub mod shapley;
 pub mod surrogate;

@@ -17,6 +17,7 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 
 use super::cubic::{Cubic, Pairs};
 use super::factor::Factor;
+use super::scatter::{Share, degrees_of_freedom, variances};
 use crate::Result;
 use crate::perturb::{Coalitions, PairSampler};
 
@@ -46,6 +47,10 @@ pub(crate) struct PairedFit {
     /// `[players, outputs]`, where the pairs suffice.
     pub errors: Option<Array2<f64>>,
     pub degrees_of_freedom: f64,
+    /// What a model left of the odd part of the responses, `[pairs, outputs]`, if one came first.
+    corrected: Option<Array2<f64>>,
+    /// What the line says of that, `[players, outputs]`.
+    line: Array2<f64>,
 }
 
 impl<'a> PairedRegression<'a> {
@@ -117,6 +122,7 @@ impl<'a> PairedRegression<'a> {
         }
         fit.values += &model.values;
         fit.values += &values;
+        fit.corrected = Some(model.residuals);
         Ok(fit)
     }
 
@@ -143,52 +149,30 @@ impl<'a> PairedRegression<'a> {
         }
         let values = self.inverse.dot(&moments) + even_split.insert_axis(Axis(0));
         let errors = (self.determined).then(|| self.errors(odd, &values));
-        let strata = self.sampler.strata();
-        let sampled: usize = strata.iter().filter(|s| s.1 < 1.0).map(|s| s.0).sum();
-        let share = sampled as f64 / odd.nrows().max(1) as f64;
-        PairedFit { values, errors, degrees_of_freedom: (sampled as f64 - players as f64 * share).max(1.0) }
+        let degrees_of_freedom = degrees_of_freedom(self.sampler, players).max(1.0);
+        PairedFit { line: values.clone(), values, errors, degrees_of_freedom, corrected: None }
     }
 
-    /// Standard errors: the values are sums over strata of `w C x e`, drawn without replacement, so each stratum of k
-    /// pairs adds `(1 - f) k² s²/k` with its sampled part f and the variance s² of its terms. Residuals are divided by
-    /// `√(1 - h)`, h their leverage (HC2: MacKinnon and White 1985).
+    /// Standard errors of a line's values.
     fn errors(&self, odd: ArrayView2<f64>, values: &Array2<f64>) -> Array2<f64> {
+        let shares = |members: &[usize]| vec![self.line_share(members, odd, values)];
+        variances(self.sampler, values.nrows(), values.ncols(), shares).mapv_into(f64::sqrt)
+    }
+
+    /// What some pairs add to the values of a line: `w C x e`.
+    fn line_share(&self, members: &[usize], odd: ArrayView2<f64>, values: &Array2<f64>) -> Share {
         let coalitions = self.sampler.coalitions();
-        let mut variances = Array2::<f64>::zeros(values.dim());
-        for (stratum, (drawn, part)) in self.sampler.strata().into_iter().enumerate() {
-            if drawn == 0 || part >= 1.0 {
-                continue;
-            }
-            let members: Vec<usize> =
-                (0..odd.nrows()).filter(|&pair| self.sampler.stratum(pair) == stratum).collect();
-            let mut sum = Array2::<f64>::zeros(values.dim());
-            let mut square = Array2::<f64>::zeros(values.dim());
-            for members in members.chunks((BLOCK_VALUES / values.ncols().max(values.nrows())).max(1)) {
-                let x = Array2::from_shape_fn((members.len(), coalitions.players()), |(row, player)| {
-                    if coalitions.contains(members[row], player) { 0.5 } else { -0.5 }
-                });
-                let mut influence = x.dot(&self.inverse);
-                let mut rest = odd.select(Axis(0), members) - x.dot(values);
-                for (row, &pair) in members.iter().enumerate() {
-                    let mut influence = influence.row_mut(row);
-                    influence *= self.weights[pair];
-                    let leverage = influence.dot(&x.row(row)).clamp(0.0, 0.95);
-                    let mut rest = rest.row_mut(row);
-                    rest /= (1.0 - leverage).sqrt();
-                }
-                sum += &influence.t().dot(&rest);
-                influence.mapv_inplace(|c| c * c);
-                rest.mapv_inplace(|e| e * e);
-                square += &influence.t().dot(&rest);
-            }
-            let k = drawn as f64;
-            // One pair alone has no variance: its square must do.
-            let (centre, scale) = if drawn > 1 { (1.0 / k, k / (k - 1.0)) } else { (0.0, 1.0) };
-            variances.zip_mut_with(&(square - centre * &sum * &sum), |to, &v| {
-                *to += (1.0 - part) * scale * v.max(0.0);
-            });
-        }
-        variances.mapv_into(f64::sqrt)
+        let x = Array2::from_shape_fn((members.len(), coalitions.players()), |(row, player)| {
+            if coalitions.contains(members[row], player) { 0.5 } else { -0.5 }
+        });
+        let rest = odd.select(Axis(0), members) - x.dot(values);
+        Share::of_regression(&x, members.iter().map(|&pair| self.weights[pair]), &self.inverse, rest)
+    }
+
+    /// What some pairs add to the values of a fit to `odd`.
+    pub(super) fn share(&self, members: &[usize], fit: &PairedFit, odd: ArrayView2<f64>) -> Share {
+        let odd = fit.corrected.as_ref().map_or(odd, |residuals| residuals.view());
+        self.line_share(members, odd, &fit.line)
     }
 }
 
@@ -231,7 +215,9 @@ mod tests {
     fn a_correction_shrinks_to_the_even_split() {
         let correction = |errors: Array2<f64>| {
             let values = array![[3.0], [1.0], [-1.0]];
-            let mut fit = PairedFit { values, errors: Some(errors), degrees_of_freedom: 9.0 };
+            let line = values.clone();
+            let mut fit =
+                PairedFit { values, errors: Some(errors), degrees_of_freedom: 9.0, corrected: None, line };
             shrink(&mut fit, &[3.0]);
             fit.values.column(0).to_vec()
         };

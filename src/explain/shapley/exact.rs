@@ -225,7 +225,7 @@ impl Estimator for ExactShapley {
                     }
                 };
                 let singles = less_half_pairs(players, &values, &pairs);
-                Some(Interactions { index, players, pairs, singles })
+                Some(Interactions { index, players, pairs, singles, standard_errors: None })
             }
             _ => None,
         };

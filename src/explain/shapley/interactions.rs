@@ -1,6 +1,8 @@
 //! Effects of pairs of players.
 
-use ndarray::Array2;
+use std::ops::Range;
+
+use ndarray::{Array2, s};
 
 /// What the effect of a pair means.
 ///
@@ -43,6 +45,7 @@ pub enum InteractionIndex {
 ///     players: 3,
 ///     pairs: array![[0.5], [0.0], [-0.25]],
 ///     singles: array![[1.0], [2.0], [0.0]],
+///     standard_errors: None,
 /// };
 /// assert_eq!((found.pair(0, 1, 0), found.pair(2, 1, 0), found.pair(1, 1, 0)), (0.5, -0.25, 0.0));
 /// ```
@@ -58,6 +61,42 @@ pub struct Interactions {
     /// value plus singles plus pairs is the prediction; for [`InteractionIndex::Shapley`], the Shapley values less
     /// half of each player's pairs (n-Shapley values of order 2, k-SII), for which the same holds.
     pub singles: Array2<f64>,
+    /// How far sampling may have put pairs and singles off; `None` where they are exact.
+    pub standard_errors: Option<InteractionErrors>,
+}
+
+/// Standard errors of sampled [`Interactions`].
+///
+/// They are those of a regression whose rows are pairs of complementary coalitions, each drawn as a whole and without
+/// replacement within a size; residuals are divided by `√(1 - h)`, h their leverage (HC2: J. G. MacKinnon and H. White, Journal of
+/// Econometrics 29, 1985).
+///
+/// # Example
+/// ```
+/// use whybox::explain::{Budget, Estimator, FunctionGame, KernelShap};
+///
+/// let game = FunctionGame::new(12, 1, |present: &[bool], out: &mut [f64]| {
+///     out[0] = (0..12).map(|i| i as f64 * f64::from(u8::from(present[i]))).sum::<f64>().sqrt();
+/// });
+/// let error = |evaluations| -> whybox::Result<f64> {
+///     let shap = KernelShap { interactions: true, budget: Budget::of(evaluations), ..KernelShap::default() };
+///     let found = shap.explain(&game, &mut |_| {})?.interactions.expect("asked for");
+///     Ok(found.standard_errors.map_or(0.0, |errors| errors.pairs.mean().expect("66 pairs")))
+/// };
+/// // More evaluations, smaller errors; all of them, none.
+/// assert!(error(500)? > error(2000)? && error(2000)? > 0.0 && error(4096)? == 0.0);
+/// # Ok::<(), whybox::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct InteractionErrors {
+    /// One standard error of each of [`Interactions::pairs`], `[n (n - 1) / 2, outputs]`; NaN where the coalitions barely determine
+    /// them.
+    pub pairs: Array2<f64>,
+    /// One standard error of each of [`Interactions::singles`], `[n, outputs]`; NaN also where players were selected
+    /// ([`KernelShap::l1_reg`](super::KernelShap::l1_reg)).
+    pub singles: Array2<f64>,
+    /// Of Student's t distribution, for intervals.
+    pub degrees_of_freedom: f64,
 }
 
 impl Interactions {
@@ -74,16 +113,48 @@ impl Interactions {
         if varying.len() == players {
             return self;
         }
-        let outputs = self.pairs.ncols();
-        let mut pairs = Array2::zeros((players * (players - 1) / 2, outputs));
-        let mut singles = Array2::zeros((players, outputs));
-        for (i, &a) in varying.iter().enumerate() {
-            singles.row_mut(a).assign(&self.singles.row(i));
-            for (j, &b) in varying.iter().enumerate().skip(i + 1) {
-                pairs.row_mut(pair_row(players, a, b)).assign(&self.pairs.row(pair_row(self.players, i, j)));
+        let known = self.players;
+        let singles = |of: &Array2<f64>| {
+            let mut all = Array2::zeros((players, of.ncols()));
+            varying.iter().zip(of.outer_iter()).for_each(|(&a, row)| all.row_mut(a).assign(&row));
+            all
+        };
+        let pairs = |of: &Array2<f64>| {
+            let mut all = Array2::zeros((players * (players - 1) / 2, of.ncols()));
+            for (i, &a) in varying.iter().enumerate() {
+                for (j, &b) in varying.iter().enumerate().skip(i + 1) {
+                    all.row_mut(pair_row(players, a, b)).assign(&of.row(pair_row(known, i, j)));
+                }
             }
+            all
+        };
+        Interactions { players, ..self.map(pairs, singles) }
+    }
+
+    /// Those of some explained outputs, by place.
+    pub(in crate::explain) fn outputs(&self, places: Range<usize>) -> Self {
+        let part = |of: &Array2<f64>| of.slice(s![.., places.clone()]).to_owned();
+        self.map(part, part)
+    }
+
+    /// The same with other tables of pairs and singles.
+    fn map(
+        &self,
+        pairs: impl Fn(&Array2<f64>) -> Array2<f64>,
+        singles: impl Fn(&Array2<f64>) -> Array2<f64>,
+    ) -> Self {
+        let errors = self.standard_errors.as_ref().map(|errors| InteractionErrors {
+            pairs: pairs(&errors.pairs),
+            singles: singles(&errors.singles),
+            degrees_of_freedom: errors.degrees_of_freedom,
+        });
+        Interactions {
+            index: self.index,
+            players: self.players,
+            pairs: pairs(&self.pairs),
+            singles: singles(&self.singles),
+            standard_errors: errors,
         }
-        Interactions { players, pairs, singles, ..self }
     }
 }
 

@@ -3,13 +3,16 @@
 use ndarray::{Array2, Axis, concatenate, s};
 
 use super::session::{Found, Session};
-use super::{Budget, Estimator, Forecast, InteractionIndex, Interactions, least_evaluations};
+use super::{
+    Budget, Estimator, Forecast, InteractionErrors, InteractionIndex, Interactions, least_evaluations,
+};
 use crate::explain::explanation::relative_error;
 use crate::explain::{Explanation, Game, Labels, Progress};
 use crate::perturb::{Coalitions, PairSampler, SizeSampling};
 use crate::solve::cubic::cubic_points;
-use crate::solve::paired::PairedRegression;
-use crate::solve::{L1Reg, pairwise, shapley_regression};
+use crate::solve::paired::{PairedFit, PairedRegression};
+use crate::solve::pairwise::{PairwiseErrors, PairwiseFit};
+use crate::solve::{L1Reg, shapley_regression};
 use crate::{Error, Result};
 
 /// Pairs of the first round at least.
@@ -91,7 +94,7 @@ pub struct KernelShap {
     /// Which players may have values other than 0. Default: all. A selection has no standard errors, so it uses the
     /// whole budget unless a clock stops it.
     pub l1_reg: L1Reg,
-    /// Whether faithful pairwise interactions are estimated too. Default: no.
+    /// Whether faithful pairwise interactions are estimated too, with their standard errors. Default: no.
     pub interactions: bool,
     /// Which outputs are explained. Default: all.
     pub labels: Labels,
@@ -208,7 +211,13 @@ impl Estimator for KernelShap {
                 if spent || self.budget.spent(session.evaluations, error, session.elapsed()) {
                     let found = Found {
                         scores: scores(&sampler, &responses, &fit.values, &session),
-                        interactions: self.pairs(&sampler, &responses, &fit.values, &session)?,
+                        interactions: self.pairs(
+                            &sampler,
+                            &responses,
+                            &fit.values,
+                            Some((&regression, &fit)),
+                            &session,
+                        )?,
                         values: fit.values,
                         errors: fit.errors,
                         degrees_of_freedom: fit.degrees_of_freedom,
@@ -251,7 +260,7 @@ impl KernelShap {
         };
         Ok(Found {
             scores: scores(sampler, responses, &values, session),
-            interactions: self.pairs(sampler, responses, &values, session)?,
+            interactions: self.pairs(sampler, responses, &values, None, session)?,
             values,
             errors: None,
             degrees_of_freedom: f64::INFINITY,
@@ -264,6 +273,7 @@ impl KernelShap {
         sampler: &PairSampler,
         responses: &Responses,
         values: &Array2<f64>,
+        fit: Option<(&PairedRegression<'_>, &PairedFit)>,
         session: &Session<'_, '_>,
     ) -> Result<Option<Interactions>> {
         let players = sampler.coalitions().players();
@@ -274,9 +284,22 @@ impl KernelShap {
         for (k, mut column) in even.columns_mut().into_iter().enumerate() {
             column -= (session.full[k] + session.empty[k]) / 2.0;
         }
-        let pairs = pairwise::pairwise(sampler.coalitions(), &sampler.weights(), even.view())?;
-        let singles = less_half_pairs(players, values, &pairs);
-        Ok(Some(Interactions { index: InteractionIndex::Faithful, players, pairs, singles }))
+        let found = PairwiseFit::new(sampler, even.view())?;
+        let standard_errors = match sampler.complete() {
+            true => None,
+            false => {
+                let shapley = fit.map(|(regression, fit)| (regression, fit, responses.odd.view()));
+                let PairwiseErrors { pairs, singles, degrees_of_freedom } = found.errors(shapley)?;
+                Some(InteractionErrors { pairs, singles, degrees_of_freedom })
+            }
+        };
+        Ok(Some(Interactions {
+            index: InteractionIndex::Faithful,
+            players,
+            singles: less_half_pairs(players, values, &found.pairs),
+            pairs: found.pairs,
+            standard_errors,
+        }))
     }
 }
 

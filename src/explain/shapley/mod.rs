@@ -16,7 +16,7 @@ mod table;
 
 pub use exact::ExactShapley;
 pub use hierarchy::{Hierarchy, Linkage};
-pub use interactions::{InteractionIndex, Interactions};
+pub use interactions::{InteractionErrors, InteractionIndex, Interactions};
 pub use kernel::{KernelShap, Terms};
 pub use linked::{Link, Linked};
 pub use owen::OwenValues;

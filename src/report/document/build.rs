@@ -1,5 +1,7 @@
 //! Documents from explanations.
 
+use ndarray::Array2;
+
 use super::{Document, Feature, Fit, Kind, Output, Stability};
 use crate::explain::{self, Attribution, Explanation, Interactions};
 
@@ -73,16 +75,47 @@ impl Output {
             intervals: intervals.map(|all| all.into_iter().map(|(low, high)| [low, high]).collect()),
             conditions,
             interactions: None,
+            interaction_errors: None,
             stability: None,
         }
     }
 
-    /// The same with the pairwise interactions of the explained output at `place`.
+    /// The same with the pairwise interactions of the explained output at `place`, and their standard errors if they have any.
+    ///
+    /// # Example
+    /// ```
+    /// use whybox::explain::{Budget, Estimator, FunctionGame, KernelShap};
+    /// use whybox::report::document::Output;
+    ///
+    /// let game = FunctionGame::new(12, 1, |present: &[bool], out: &mut [f64]| {
+    ///     out[0] = (present.iter().filter(|&&here| here).count() as f64).sqrt();
+    /// });
+    /// let shap = KernelShap { interactions: true, budget: Budget::of(500), ..KernelShap::default() };
+    /// let found = shap.explain(&game, &mut |_| {})?;
+    /// let pairs = found.interactions.as_ref().expect("asked for");
+    /// let output = Output::of(&found.attributions[0], "o", None).with_interactions(pairs, 0);
+    /// assert_eq!(output.interactions.map(|matrix| matrix[0][5]), Some(pairs.pair(0, 5, 0)));
+    /// assert!(output.interaction_errors.is_some_and(|matrix| matrix[5][0] > 0.0));
+    /// # Ok::<(), whybox::Error>(())
+    /// ```
     pub fn with_interactions(self, found: &Interactions, place: usize) -> Self {
-        let cell =
-            |i: usize, j: usize| if i == j { found.singles[[i, place]] } else { found.pair(i, j, place) };
-        let row = |i: usize| (0..found.players).map(|j| cell(i, j)).collect();
-        Output { interactions: Some((0..found.players).map(row).collect()), ..self }
+        let players = found.players;
+        let matrix = |pairs: &Array2<f64>, singles: &Array2<f64>| -> Vec<Vec<f64>> {
+            let mut matrix = vec![vec![0.0; players]; players];
+            let both = (0..players).flat_map(|i| (i + 1..players).map(move |j| (i, j)));
+            for ((i, j), &value) in both.zip(pairs.column(place)) {
+                (matrix[i][j], matrix[j][i]) = (value, value);
+            }
+            for (i, &value) in singles.column(place).iter().enumerate() {
+                matrix[i][i] = value;
+            }
+            matrix
+        };
+        Output {
+            interactions: Some(matrix(&found.pairs, &found.singles)),
+            interaction_errors: found.standard_errors.as_ref().map(|e| matrix(&e.pairs, &e.singles)),
+            ..self
+        }
     }
 }
 

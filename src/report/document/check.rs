@@ -51,7 +51,8 @@ impl Output {
             && self.standard_errors.as_ref().is_none_or(|e| e.len() == features)
             && self.intervals.as_ref().is_none_or(|e| e.len() == features)
             && self.conditions.as_ref().is_none_or(|c| c.len() == features)
-            && self.interactions.as_ref().is_none_or(matrix);
+            && self.interactions.as_ref().is_none_or(matrix)
+            && self.interaction_errors.as_ref().is_none_or(matrix);
         if !fits {
             return Err(Error::parameter(
                 "a list of the output and the features differ in number",

@@ -21,6 +21,8 @@ const BELOW: f64 = 130.0;
 struct View {
     rows: Vec<Row>,
     cells: Vec<Vec<f64>>,
+    /// One standard error of each cell, where it is known.
+    errors: Vec<Vec<Option<f64>>>,
     hidden: usize,
 }
 
@@ -41,7 +43,11 @@ fn view(one: &One, options: &PlotOptions) -> Result<View> {
         let tail = if value.is_empty() { String::new() } else { format!(" = {value}") };
         Row { name: one.document.features[f].name.clone(), tail, features: vec![f] }
     };
+    let error = |a: usize, b: usize| {
+        one.output.interaction_errors.as_ref().map(|errors| errors[a][b]).filter(|error| error.is_finite())
+    };
     Ok(View {
+        errors: order.iter().map(|&a| order.iter().map(|&b| error(a, b)).collect()).collect(),
         rows: order.iter().map(row).collect(),
         cells: order.iter().map(|&a| order.iter().map(|&b| matrix[a][b]).collect()).collect(),
         hidden: matrix.len() - order.len(),
@@ -54,7 +60,8 @@ fn note(view: &View, a: usize, b: usize) -> String {
     } else {
         format!("{} × {}", view.rows[a].name, view.rows[b].name)
     };
-    format!("{names}: {:+}", view.cells[a][b])
+    let error = view.errors[a][b].map_or(String::new(), |error| format!(" (standard error {error})"));
+    format!("{names}: {:+}{error}", view.cells[a][b])
 }
 
 /// What is shown, and of how many.
