@@ -4,9 +4,14 @@
 //! network's answers and the surrogate are all our own; only the masks are recorded, because the two sides draw
 //! from different generators.
 
+#[allow(dead_code, reason = "shared with other test files")]
+#[path = "common/lime_record.rs"]
+mod lime_record;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lime_record::Answer;
 use ndarray::{Array2, s};
 use serde::Deserialize;
 use whybox::Device;
@@ -36,16 +41,6 @@ struct Record {
 struct Case {
     num_features: usize,
     answers: Vec<Answer>,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    label: usize,
-    intercept: f64,
-    features: Vec<usize>,
-    coefficients: Vec<f64>,
-    score: f64,
-    local_prediction: f64,
 }
 
 fn fixture(name: &str) -> PathBuf {

@@ -2,16 +2,20 @@
 //!
 //! `tests/fixtures/lime/README.md` says what was recorded, and how.
 
+#[allow(dead_code, reason = "shared with other test files")]
+#[path = "common/lime_record.rs"]
+mod lime_record;
+
 use std::path::Path;
 
+use lime_record::{Answer, Fit};
 use ndarray::{Array1, Array2};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use whybox::perturb::philox::philox4x32_10;
 use whybox::perturb::{Coalitions, Sampling, lime_coalitions};
 use whybox::solve::{
-    Distance, Gram, Kernel, LarsMethod, LarsOptions, Ridge, Selection, Surrogate, SurrogateOptions,
-    distances, lars_path,
+    Distance, Gram, Kernel, LarsMethod, LarsOptions, Ridge, Surrogate, SurrogateOptions, distances, lars_path,
 };
 
 /// Largest difference allowed, of the largest coefficient.
@@ -34,24 +38,7 @@ struct RecordedKernel {
     present: Vec<usize>,
     distances: Vec<f64>,
     weights: Vec<f64>,
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    selection: String,
-    num_features: usize,
-    answers: Vec<Answer>,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    label: usize,
-    intercept: f64,
-    features: Vec<usize>,
-    coefficients: Vec<f64>,
-    score: f64,
-    local_prediction: f64,
+    cases: Vec<Fit>,
 }
 
 #[derive(Deserialize)]
@@ -154,20 +141,6 @@ impl RecordedKernel {
 
     fn kernel(&self) -> Kernel {
         Kernel::new(self.width).unwrap()
-    }
-}
-
-impl Case {
-    fn options(&self) -> SurrogateOptions {
-        let selection = match self.selection.as_str() {
-            "auto" => Selection::Auto,
-            "none" => Selection::None,
-            "forward_selection" => Selection::Forward,
-            "highest_weights" => Selection::HighestWeights,
-            "lasso_path" => Selection::LassoPath,
-            other => panic!("{other}"),
-        };
-        SurrogateOptions { selection, num_features: self.num_features, ..SurrogateOptions::default() }
     }
 }
 

@@ -1,8 +1,13 @@
 //! LIME on tables and texts against `lime` 0.2.0.1: `tests/fixtures/lime_tabular/README.md` says what was recorded.
 
+#[allow(dead_code, reason = "shared with other test files")]
+#[path = "common/lime_record.rs"]
+mod lime_record;
+
 use std::io::Write;
 use std::path::Path;
 
+use lime_record::{Answer, difference, selection};
 use ndarray::{Array2, Axis};
 use serde::Deserialize;
 use whybox::Device;
@@ -57,18 +62,6 @@ struct Recorded {
 }
 
 #[derive(Deserialize)]
-struct Answer {
-    label: usize,
-    intercept: f64,
-    features: Vec<usize>,
-    coefficients: Vec<f64>,
-    score: f64,
-    local_prediction: f64,
-    #[serde(default)]
-    conditions: Vec<String>,
-}
-
-#[derive(Deserialize)]
 struct Text {
     text: String,
     cases: Vec<TextCase>,
@@ -103,23 +96,6 @@ fn discretiser(name: &str) -> Discretiser {
         "entropy" => Discretiser::Entropy,
         _ => Discretiser::None,
     }
-}
-
-fn selection(name: &str) -> Selection {
-    match name {
-        "auto" => Selection::Auto,
-        "none" => Selection::None,
-        "lasso_path" => Selection::LassoPath,
-        "highest_weights" => Selection::HighestWeights,
-        other => panic!("{other}"),
-    }
-}
-
-/// The largest difference, over the largest number.
-fn difference(got: &[f64], expected: &[f64]) -> f64 {
-    assert_eq!(got.len(), expected.len());
-    let largest = expected.iter().fold(1e-300, |max: f64, x| max.max(x.abs()));
-    got.iter().zip(expected).fold(0.0, |max: f64, (a, b)| max.max((a - b).abs())) / largest
 }
 
 /// Checks a surrogate of the recorded rows, weights and responses; the largest difference from lime's.

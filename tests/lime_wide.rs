@@ -1,12 +1,17 @@
 //! LIME of 8, 11, 12 and 30 features, three outputs, on tables and texts against `lime` 0.2.0.1 (tests/fixtures/lime_tabular).
 
+#[allow(dead_code, reason = "shared with other test files")]
+#[path = "common/lime_record.rs"]
+mod lime_record;
+
 use std::path::Path;
 
+use lime_record::{Fit, difference};
 use ndarray::{Array2, ArrayView2};
 use serde::Deserialize;
 use whybox::Result;
 use whybox::perturb::Coalitions;
-use whybox::solve::{Distance, Gram, Kernel, Selection, Surrogate, SurrogateOptions, distances};
+use whybox::solve::{Distance, Gram, Kernel, Surrogate, distances};
 
 /// Largest difference from lime, over the largest number of the same kind.
 const TOLERANCE: f64 = 1e-6;
@@ -30,23 +35,6 @@ struct Case {
 enum Rows {
     Bits(Vec<String>),
     Numbers(Vec<Vec<f64>>),
-}
-
-#[derive(Deserialize)]
-struct Fit {
-    selection: String,
-    num_features: usize,
-    answers: Vec<Answer>,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    label: usize,
-    intercept: f64,
-    features: Vec<usize>,
-    coefficients: Vec<f64>,
-    score: f64,
-    local_prediction: f64,
 }
 
 fn dense(rows: &Rows) -> Array2<f64> {
@@ -80,22 +68,6 @@ fn moments(case: &Case, responses: ArrayView2<f64>, times: f64) -> Result<Gram> 
     Ok(gram)
 }
 
-fn selection(name: &str) -> Selection {
-    match name {
-        "auto" => Selection::Auto,
-        "none" => Selection::None,
-        "lasso_path" => Selection::LassoPath,
-        other => panic!("{other}"),
-    }
-}
-
-/// The largest difference, over the largest number.
-fn difference(ours: &[f64], theirs: &[f64]) -> f64 {
-    assert_eq!(ours.len(), theirs.len());
-    let largest = theirs.iter().fold(1e-300, |max: f64, x| max.max(x.abs()));
-    ours.iter().zip(theirs).fold(0.0, |max: f64, (a, b)| max.max((a - b).abs())) / largest
-}
-
 #[test]
 fn few_and_many_features_give_limes_numbers() -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/lime_tabular/wide.json");
@@ -113,11 +85,9 @@ fn few_and_many_features_give_limes_numbers() -> Result<()> {
         let wider = moments(case, responses.view(), 1.5)?;
         assert_eq!(case.fits.len(), 4);
         for fit in &case.fits {
-            let (selection, num_features) = (selection(&fit.selection), fit.num_features);
-            let options = SurrogateOptions { selection, num_features, ..SurrogateOptions::default() };
             let labels: Vec<usize> = fit.answers.iter().map(|answer| answer.label).collect();
             assert_eq!(labels, [0, 1, 2]);
-            let found = Surrogate::fit_all(&gram, &labels, &options)?;
+            let found = Surrogate::fit_all(&gram, &labels, &fit.options())?;
             for (ours, theirs) in found.iter().zip(&fit.answers) {
                 let (features, coefficients): (Vec<usize>, Vec<f64>) =
                     ours.coefficients.iter().copied().unzip();
@@ -131,7 +101,7 @@ fn few_and_many_features_give_limes_numbers() -> Result<()> {
                 worst = apart.into_iter().fold(worst, f64::max);
             }
             // Negative control: a wider kernel answers otherwise.
-            let other = Surrogate::fit(&wider, 0, &options)?;
+            let other = Surrogate::fit(&wider, 0, &fit.options())?;
             assert!(difference(&[other.intercept], &[fit.answers[0].intercept]) > 100.0 * TOLERANCE, "{at}");
         }
     }
