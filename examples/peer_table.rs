@@ -111,9 +111,11 @@ impl Bench {
     ) -> Result<Value> {
         let lime = LimeTabular { samples, seed, labels: Labels::Given(vec![1]), ..lime.clone() };
         let start = Instant::now();
+        let mut cells = Vec::new();
         let mut ask = |codes: ArrayView2<f64>| {
-            let cells = codes.mapv(|x| x as f32);
-            let rows = Rows::new(cells.as_slice().unwrap_or_default(), 30)?;
+            cells.clear();
+            cells.extend(codes.iter().map(|&x| x as f32));
+            let rows = Rows::new(&cells, 30)?;
             let answers = self.network.responses(&rows, &RunOptions::default())?;
             Ok(answers.mapv(f64::from))
         };

@@ -137,16 +137,16 @@ impl LimeTabular {
                 labels = self.labels.choose(&prediction);
                 gram = Gram::about(origin.clone(), labels.len());
             }
-            let data = drawn.data.as_standard_layout();
-            // Standard layout, so one slice after the other.
-            let cells = data.as_slice().unwrap_or_else(|| unreachable!());
+            // Drawn row by row, so one slice.
+            let cells = drawn.data.as_slice().unwrap_or_else(|| unreachable!());
             let weight = |row: &[f64]| kernel.weight(self.distance.between(row, &origin));
             let weights: Vec<f64> = match cells.len() < MANY_CELLS {
                 true => cells.chunks_exact(features).map(weight).collect(),
                 false => cells.par_chunks_exact(features).map(weight).collect(),
             };
-            gram.add_rows(data.view(), &weights, values.select(Axis(1), &labels).view())?;
+            gram.add_rows(drawn.data.view(), &weights, values.select(Axis(1), &labels).view())?;
             solving += start.elapsed().as_secs_f64();
+            neighbourhood.keep(drawn);
             progress(rows.end);
         }
         let start = Instant::now();

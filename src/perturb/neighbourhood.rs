@@ -10,6 +10,7 @@
 //! so it depends neither on chunks nor on threads. Normal draws go through [`normal_quantile`](super::normal_quantile) on the host, in f64.
 
 use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ndarray::{Array2, ArrayView2, Axis};
 use pulp::NullaryFnOnce;
@@ -105,6 +106,47 @@ pub struct Neighbourhood {
     columns: Vec<Column>,
     sampling: CellSampling,
     around: Around,
+    spare: Spare,
+}
+
+/// Memory of rows that were drawn before: clearing the pages of fresh memory takes half as long as drawing.
+#[derive(Debug, Default)]
+struct Spare(Mutex<Vec<Vec<f64>>>);
+
+/// Cells of the rows whose memory is kept, at most.
+const KEPT_CELLS: usize = 1 << 18;
+
+impl Spare {
+    /// `len` numbers of any value.
+    fn take(&self, len: usize) -> Vec<f64> {
+        let mut cells = self.lists().pop().unwrap_or_default();
+        cells.resize(len, 0.0);
+        cells
+    }
+
+    fn keep(&self, cells: Array2<f64>) {
+        let mut lists = self.lists();
+        if cells.len() <= KEPT_CELLS && lists.len() < 2 {
+            lists.push(cells.into_raw_vec_and_offset().0);
+        }
+    }
+
+    fn lists(&self) -> MutexGuard<'_, Vec<Vec<f64>>> {
+        // Whatever a panic left there is overwritten before it is read.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clone for Spare {
+    fn clone(&self) -> Self {
+        Spare::default()
+    }
+}
+
+impl PartialEq for Spare {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// Some rows of a neighbourhood.
@@ -169,6 +211,7 @@ impl Neighbourhood {
             columns: columns.collect::<Result<_>>()?,
             sampling: CellSampling::default(),
             around: Around::default(),
+            spare: Spare::default(),
         })
     }
 
@@ -226,8 +269,7 @@ impl Neighbourhood {
                 (0..2 * features as u32).map(shuffle).collect()
             }
         };
-        let mut data = vec![0.0; rows.len() * features];
-        let mut codes = vec![0.0; rows.len() * features];
+        let [mut data, mut codes] = [0; 2].map(|_| self.spare.take(rows.len() * features));
         let tiles = data.par_chunks_mut(TILE * features).zip(codes.par_chunks_mut(TILE * features));
         let simd = pulp::Arch::new();
         tiles.enumerate().for_each(|(tile, (data, codes))| {
@@ -256,6 +298,12 @@ impl Neighbourhood {
         // Both have one cell for each row and feature.
         let matrix = |cells| Array2::from_shape_vec(shape, cells).unwrap_or_else(|_| unreachable!());
         Neighbours { data: matrix(data), codes: matrix(codes) }
+    }
+
+    /// Takes back rows that are no longer needed, for the memory.
+    pub(crate) fn keep(&self, drawn: Neighbours) {
+        self.spare.keep(drawn.data);
+        self.spare.keep(drawn.codes);
     }
 }
 

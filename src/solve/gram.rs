@@ -23,7 +23,7 @@ use crate::{Error, Result};
 const LEAST_ROWS: usize = 64;
 
 /// Differences that are kept at a time: they stay in the second cache.
-const CHUNK_CELLS: usize = 1 << 15;
+const CHUNK_CELLS: usize = 1 << 13;
 
 /// The weighted moments of rows `[N, columns]` and responses `[N, outputs]`.
 ///

@@ -19,15 +19,15 @@ pub(crate) struct Aligned {
 impl Aligned {
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
-        Aligned { lines: bytemuck::zeroed_vec(len.div_ceil(LINE)) }
+        Aligned { lines: vec![Line::zeroed(); len.div_ceil(LINE)] }
     }
 
     /// Makes room for `len` floats. What was there may be lost; what is new is 0.
     pub fn reserve(&mut self, len: usize) {
         if self.lines.len() < len.div_ceil(LINE) {
-            // A fresh allocation comes zeroed from the system, and is neither copied nor touched.
+            // A fresh allocation comes zeroed from the system and is not copied.
             self.lines = Vec::new();
-            self.lines = bytemuck::zeroed_vec(len.div_ceil(LINE));
+            self.lines = vec![Line::zeroed(); len.div_ceil(LINE)];
         }
     }
 
