@@ -1,5 +1,5 @@
-//! Kernels one by one: a network of a single layer on each engine. Throughput is in multiply-adds a second (pooling and Softmax:
-//! elements read a second).
+//! Kernels one by one: a network of a single layer, and a mean over its pixels so that few numbers come back, on each
+//! engine. Throughput is in multiply-adds a second (pooling: elements read a second).
 //!
 //! ```sh
 //! cargo bench --bench kernels -- conv3x3
@@ -14,8 +14,11 @@ use whybox::perturb::Rows;
 use whybox::plan::Plan;
 use whybox::{Device, Result};
 
-/// Work of a run, about.
+/// Work of a run, about,
 const RUN_MACS: u64 = 1 << 30;
+
+/// and numbers of its rows at most.
+const RUN_NUMBERS: usize = 1 << 23;
 
 fn weights(len: usize) -> Vec<f32> {
     (0..len).map(|i| (i % 251) as f32 / 251.0 - 0.5).collect()
@@ -24,7 +27,13 @@ fn weights(len: usize) -> Vec<f32> {
 fn conv([cin, cout, groups, side]: [usize; 4], window: Window) -> Result<Builder> {
     let [height, width] = window.kernel;
     let weight = weights(cout * cin / groups * height * width);
-    Model::builder("conv", &[cin, side, side]).conv(&weight, None, cout, window, groups)
+    Model::builder("conv", &[cin, side, side])
+        .conv(&weight, None, cout, window, groups)?
+        .global_average_pool()
+}
+
+fn pool([channels, side]: [usize; 2], window: Window) -> Result<Builder> {
+    Model::builder("pool", &[channels, side, side]).max_pool(window)?.global_average_pool()
 }
 
 fn linear(inputs: usize, outputs: usize) -> Result<Builder> {
@@ -42,7 +51,7 @@ fn kernels(criterion: &mut Criterion) {
         ("depthwise 3x3", conv([144, 144, 144, 56], square(3))),
         ("grouped 3x3", conv([128, 128, 32, 56], square(3))),
         ("linear, 2048 to 1000", linear(2048, 1000)),
-        ("max pool 3x3", Model::builder("pool", &[64, 112, 112]).max_pool(square(3).stride(2))),
+        ("max pool 3x3", pool([64, 112], square(3).stride(2))),
     ];
     let devices: Vec<Device> = common::devices();
     let mut group = criterion.benchmark_group("kernels");
@@ -52,7 +61,7 @@ fn kernels(criterion: &mut Criterion) {
         let len: usize = model.input_shape().iter().product();
         let macs = Plan::new(&model).expect("one layer").macs();
         let work = if macs == 0 { len as u64 } else { macs };
-        let rows = (RUN_MACS / work).clamp(1, 512) as usize;
+        let rows = ((RUN_MACS / work) as usize).min(RUN_NUMBERS / len).clamp(1, 512);
         let batch = weights(rows * len);
         let batch = Rows::new(&batch, len).expect("whole rows");
         group.throughput(Throughput::Elements(work * rows as u64));
