@@ -135,13 +135,7 @@ impl Estimator for Timed {
 #[test]
 fn blocks_of_rows_share_the_seconds() -> Result<()> {
     let (network, background, rows) = table()?;
-    let many = ExplainMany {
-        network: &network,
-        masker: TableMasker::new(rows.slice(s![..1, ..]), background.view())?,
-        outputs: vec![0, 1],
-        link: Link::Identity,
-        options: RunOptions::default(),
-    };
+    let many = together(&network, &background, &rows)?;
     let timed = Timed::default();
     assert_eq!(many.explain(rows.view(), &timed, &mut |_| {})?.len(), 9);
     let given = timed.given.into_inner();
@@ -163,6 +157,21 @@ fn blocks_of_rows_share_the_seconds() -> Result<()> {
     let budget = Budget { seconds: Some(-1.0), ..budget };
     assert!(many.explain(rows.view(), &KernelShap { budget, ..KernelShap::default() }, &mut |_| {}).is_err());
     Ok(())
+}
+
+/// Rows of that table, explained together.
+fn together<'a>(
+    network: &'a Network,
+    background: &Array2<f32>,
+    rows: &Array2<f32>,
+) -> Result<ExplainMany<'a>> {
+    Ok(ExplainMany {
+        network,
+        masker: TableMasker::new(rows.slice(s![..1, ..]), background.view())?,
+        outputs: vec![0, 1],
+        link: Link::Identity,
+        options: RunOptions::default(),
+    })
 }
 
 /// A network, a background in which columns 0 and 1 are constant, and nine rows.
@@ -189,13 +198,7 @@ fn table() -> Result<(Network, Array2<f32>, Array2<f32>)> {
 #[test]
 fn rows_of_a_table_are_those_alone_also_where_players_do_not_vary() -> Result<()> {
     let (network, background, rows) = table()?;
-    let many = ExplainMany {
-        network: &network,
-        masker: TableMasker::new(rows.slice(s![..1, ..]), background.view())?,
-        outputs: vec![0, 1],
-        link: Link::Identity,
-        options: RunOptions::default(),
-    };
+    let many = together(&network, &background, &rows)?;
     let shap = KernelShap { budget: Budget::of(600), ..KernelShap::default() };
     let lime = Lime { samples: 300, labels: whybox::explain::Labels::All, ..Lime::default() };
     for method in [&shap as &dyn Estimator, &lime] {
