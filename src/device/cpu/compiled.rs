@@ -10,7 +10,7 @@ use super::memory::{Operands, Workspace};
 use super::movement::{Filled, Looked, Selected};
 use super::normalize::Normalization;
 use super::padded::Padded;
-use super::select::{ConvKernel, is_possible, select};
+use super::select::{ConvKernel, choose};
 use super::simd::Level;
 use super::winograd::Winograd;
 use crate::plan::{Kernel, Plan};
@@ -64,15 +64,12 @@ pub(crate) fn compile(
     forced: Option<ConvKernel>,
 ) -> Box<dyn Executable> {
     match kernel {
-        Kernel::Conv(conv) => {
-            let choice = forced.filter(|&kernel| is_possible(conv, kernel)).unwrap_or_else(|| select(conv));
-            match choice {
-                ConvKernel::Depthwise => Box::new(Depthwise::new(plan, conv)),
-                ConvKernel::Padded => Box::new(Padded::new(level, plan, conv)),
-                ConvKernel::Direct => Box::new(Direct::new(level, plan, conv)),
-                ConvKernel::Winograd => Box::new(Winograd::new(level, plan, conv)),
-            }
-        }
+        Kernel::Conv(conv) => match choose(conv, forced) {
+            ConvKernel::Depthwise => Box::new(Depthwise::new(plan, conv)),
+            ConvKernel::Padded => Box::new(Padded::new(level, plan, conv)),
+            ConvKernel::Direct => Box::new(Direct::new(level, plan, conv)),
+            ConvKernel::Winograd => Box::new(Winograd::new(level, plan, conv)),
+        },
         Kernel::Pool(pool) => Box::new(*pool),
         Kernel::Reduce(reduce) => Box::new(*reduce),
         Kernel::Map(map) => Box::new(Scaled::map(map)),

@@ -48,6 +48,8 @@ pub(crate) struct Layout {
     pub shared: Vec<usize>,
     /// Of each segment, floats per sample of each buffer in the thread's memory.
     pub own: Vec<Vec<usize>>,
+    /// Of each step, whether what it writes is read by the next step alone, as its first input.
+    pub passed_on: Vec<bool>,
 }
 
 impl Layout {
@@ -92,6 +94,7 @@ impl Layout {
             writes: Vec::new(),
             shared: vec![0; plan.buffers.len()],
             own: vec![vec![0; plan.buffers.len()]; segments.len()],
+            passed_on: (0..steps.len()).map(|step| values.is_passed_on(step)).collect(),
         };
         let grow = |place: Place, extent: &Extent, segment: usize, layout: &mut Layout| {
             let lens = if place.shared { &mut layout.shared } else { &mut layout.own[segment] };
@@ -169,6 +172,15 @@ impl Values {
 
     fn count(&self) -> usize {
         self.parents.len()
+    }
+
+    /// Whether the value that a step writes is read by the next step alone, as its first input.
+    fn is_passed_on(&self, step: usize) -> bool {
+        let value = self.writes[step];
+        let times = |values: &[usize]| values.iter().filter(|&&other| other == value).count();
+        let reads: usize = self.reads.iter().map(|reads| times(reads)).sum();
+        self.reads.get(step + 1).and_then(|reads| reads.first()) == Some(&value)
+            && (reads, times(&self.writes), times(&[self.input, self.output])) == (1, 1, 0)
     }
 
     fn fresh(&mut self) -> usize {

@@ -103,6 +103,8 @@ pub(crate) struct Workspace {
     pub partial: Aligned,
     /// Transformed tiles, padded pictures.
     pub scratch: Aligned,
+    /// What lies between steps that run in bands.
+    pub between: Aligned,
     /// Addresses of a block of rows.
     pub addresses: Addresses,
 }

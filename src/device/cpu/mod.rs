@@ -8,6 +8,7 @@
 //! whatever the number of rows, the chunk size, the number of threads and the form of the first layer:
 //! the order of additions for an element depends on the layer's shape only.
 
+mod bands;
 mod compiled;
 mod depthwise;
 mod direct;
@@ -92,7 +93,7 @@ impl Cpu {
     /// # Errors
     /// [`Error::Model`](crate::Error::Model) if the plan contradicts itself.
     pub fn load(&self, plan: Arc<Plan>) -> Result<CpuNetwork> {
-        CpuNetwork::new(self.level, plan, None)
+        CpuNetwork::new(self.level, plan, None, bands::Limits::CACHE)
     }
 
     /// As [`load`](Cpu::load), with convolutions on a kernel of the caller's choice where it can run
@@ -101,7 +102,7 @@ impl Cpu {
     /// # Errors
     /// As [`load`](Cpu::load).
     pub fn load_with(&self, plan: Arc<Plan>, kernel: ConvKernel) -> Result<CpuNetwork> {
-        CpuNetwork::new(self.level, plan, Some(kernel))
+        CpuNetwork::new(self.level, plan, Some(kernel), bands::Limits::CACHE)
     }
 }
 

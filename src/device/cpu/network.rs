@@ -5,6 +5,7 @@ mod chunk;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::chunk::{Chunk, Shared};
+use super::bands::{Group, Limits, groups};
 use super::compiled::{Executable, compile};
 use super::fused::Fused;
 use super::layout::{Layout, Segment};
@@ -57,6 +58,8 @@ pub struct CpuNetwork {
     plan: Arc<Plan>,
     steps: Vec<Box<dyn Executable>>,
     segments: Vec<Segment>,
+    /// Steps that run in bands.
+    groups: Vec<Group>,
     layout: Layout,
     /// The network as a chain of Linear layers, if it is one.
     fused: Option<Fused>,
@@ -79,7 +82,8 @@ impl Memory {
     fn bytes(&self) -> u64 {
         let thread = |thread: &Mutex<Thread>| {
             let thread = lock(thread);
-            thread.own.len() + thread.work.scratch.len() + thread.work.partial.len()
+            let Workspace { scratch, partial, between, .. } = &thread.work;
+            thread.own.len() + scratch.len() + partial.len() + between.len()
         };
         let floats = self.shared.len() + self.columns.len() + self.threads.iter().map(thread).sum::<usize>();
         (floats * size_of::<f32>()) as u64
@@ -96,15 +100,41 @@ pub(super) struct Thread {
 }
 
 impl CpuNetwork {
-    pub(super) fn new(level: Level, plan: Arc<Plan>, forced: Option<ConvKernel>) -> Result<Self> {
+    pub(super) fn new(
+        level: Level,
+        plan: Arc<Plan>,
+        forced: Option<ConvKernel>,
+        bands: Limits,
+    ) -> Result<Self> {
         check(&plan)?;
         let compiled = plan.steps.iter().map(|step| compile(level, &plan, &step.kernel, forced));
         let steps = compiled.collect::<Vec<_>>();
         let segments = segments(&plan, &steps);
         let layout = Layout::new(&plan, &segments)?;
+        let groups = groups(level, &plan, &steps, &segments, &layout, bands, forced)?;
         let fused = Fused::of(&plan);
         let shared = SharedSteps::new(&plan);
-        Ok(CpuNetwork { level, plan, steps, segments, layout, fused, shared, memory: Mutex::default() })
+        Ok(CpuNetwork {
+            level,
+            plan,
+            steps,
+            segments,
+            groups,
+            layout,
+            fused,
+            shared,
+            memory: Mutex::default(),
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    #[cfg(test)]
+    pub(super) fn groups_mut(&mut self) -> &mut [Group] {
+        &mut self.groups
     }
 
     /// Evaluates `rows` rows of a perturbation and hands the responses to `sink` chunk by chunk, in order.
@@ -329,7 +359,8 @@ impl CpuNetwork {
         let own = self.segments.iter().enumerate().map(own).max().unwrap_or(0);
         let scratch = self.steps.iter().map(|step| step.scratch_floats(largest)).max().unwrap_or(0);
         let partial = self.steps.iter().map(|step| step.partial_floats(self.level)).max().unwrap_or(0);
-        (size_of::<f32>() * (own + scratch + partial) * rayon::current_num_threads()) as u64
+        let between = self.groups.iter().map(Group::floats).max().unwrap_or(0);
+        (size_of::<f32>() * (own + scratch + partial + between) * rayon::current_num_threads()) as u64
     }
 
     /// Whether the first layer's input can be selected from a locality while it is read, every bit being there.

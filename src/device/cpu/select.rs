@@ -52,6 +52,11 @@ const WINOGRAD_CHANNELS: [usize; 2] = [16, 8];
 /// over the edge.
 const WINOGRAD_SAVING: usize = 2;
 
+/// The kernel that a caller forces where it can run a convolution, else the fastest one.
+pub(super) fn choose(conv: &Conv, forced: Option<ConvKernel>) -> ConvKernel {
+    forced.filter(|&kernel| is_possible(conv, kernel)).unwrap_or_else(|| select(conv))
+}
+
 /// Picks the fastest kernel, as measured over 3×3 windows of 4 … 56 pixels and 8 … 256 channels.
 pub fn select(conv: &Conv) -> ConvKernel {
     let fits = |kernel| is_possible(conv, kernel);

@@ -7,6 +7,7 @@
 
 use super::compiled::Executable;
 use super::layout::Segment;
+use super::winograd;
 use crate::plan::Kernel;
 use crate::plan::{Plan, Step};
 
@@ -51,7 +52,7 @@ pub(crate) fn segments(plan: &Plan, steps: &[Box<dyn Executable>]) -> Vec<Segmen
 fn wish(step: &Step, compiled: &dyn Executable) -> Option<usize> {
     let bytes = compiled.weight_bytes();
     let fits = ACTIVATION_BYTES / (size_of::<f32>() * elements(step)).max(1);
-    let macs = if compiled.name() == "winograd" { step.macs / 3 } else { step.macs };
+    let macs = if compiled.name() == winograd::NAME { step.macs / 3 } else { step.macs };
     let amortised =
         if bytes > RESIDENT_BYTES { (MACS_PER_BYTE * bytes as u64).div_ceil(macs.max(1)) } else { 1 };
     if bytes >= SHARED_OUT_BYTES && amortised > AMORTISED as u64 && compiled.panels() > 1 {

@@ -22,8 +22,11 @@ use crate::plan::{Conv, Plan};
 const A: f64 = 0.75;
 const B: f64 = 1.5;
 
+/// Name of the kernel, for people.
+pub(super) const NAME: &str = "winograd";
+
 /// Outputs of a tile along one axis.
-const OUT: usize = 4;
+pub(super) const OUT: usize = 4;
 /// Inputs of a tile along one axis.
 const IN: usize = 6;
 /// Products.
@@ -279,7 +282,7 @@ impl Job for Backward<'_> {
 
 impl Executable for Winograd {
     fn name(&self) -> &'static str {
-        "winograd"
+        NAME
     }
 
     fn weight_bytes(&self) -> usize {

@@ -138,8 +138,15 @@ impl CpuNetwork {
                     None if self.run_masked(chunk, tile, work, seconds) => steps.start += 1,
                     None => self.fill(chunk, tile),
                 }
-                for step in steps {
-                    self.run_step(chunk, tile, step, 0..self.steps[step].panels(), work, seconds);
+                while let Some(step) = steps.next() {
+                    if let Some(group) = self.groups.iter().find(|group| group.steps.start == step) {
+                        let operands = |step| self.operands(chunk, tile, step);
+                        // SAFETY: as in `run_step`.
+                        unsafe { group.run(self.level, operands, work, seconds) };
+                        steps.start = group.steps.end;
+                    } else {
+                        self.run_step(chunk, tile, step, 0..self.steps[step].panels(), work, seconds);
+                    }
                 }
             }
         });

@@ -1,6 +1,7 @@
 //! What steps cost on this engine, dense and over columns.
 
 use crate::device::cpu::compiled::Executable;
+use crate::device::cpu::winograd;
 use crate::plan::sharing::{Costs, StepCost};
 use crate::plan::{Conv, Kernel, Plan};
 
@@ -43,7 +44,7 @@ fn cost(kernel: &Kernel, macs: f64, name: &str) -> StepCost {
             let per_pixel = macs / pixels;
             let depthwise = is_depthwise(conv);
             let dense = match name {
-                "winograd" => WINOGRAD * macs,
+                winograd::NAME => WINOGRAD * macs,
                 _ if depthwise => DEPTHWISE * macs,
                 _ => macs,
             };
