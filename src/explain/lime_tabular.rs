@@ -11,8 +11,11 @@ use crate::perturb::Neighbourhood;
 use crate::solve::{Distance, Gram, Kernel, Selection, Surrogate, SurrogateOptions};
 use crate::{Error, Result};
 
-/// Rows that are drawn, evaluated and added to the moments at a time, at most.
-const BLOCK_ROWS: usize = 4096;
+/// Rows that are drawn, evaluated and summed together, at most: threads meet four times for each block.
+const BLOCK_ROWS: usize = 8192;
+
+/// Cells of a block, about, where rows are long.
+const BLOCK_CELLS: usize = 1 << 20;
 
 /// Cells whose distances are worth waking other threads for.
 const MANY_CELLS: usize = 1 << 18;
@@ -111,7 +114,8 @@ impl LimeTabular {
         let (mut prediction, mut labels) = (Vec::new(), Vec::new());
         let (mut drawing, mut evaluating, mut solving) = (0.0, 0.0, 0.0);
         // Blocks of the same size: the last should not be a small one.
-        let block = self.samples.div_ceil(self.samples.div_ceil(BLOCK_ROWS));
+        let most = (BLOCK_CELLS / features.max(1)).clamp(1, BLOCK_ROWS);
+        let block = self.samples.div_ceil(self.samples.div_ceil(most));
         for first in (0..self.samples).step_by(block) {
             let rows = first..self.samples.min(first + block);
             let start = Instant::now();
