@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::plan::sharing::{Analysis, Choice, Costs, MOST_ROWS, Prefix, Program, pixels};
-use crate::plan::{Dependence, Plan, Sharing, SharingReport};
+use crate::plan::{Plan, Sharing, SharingReport};
 
 /// Samples below which it is not worth looking for shared columns.
 pub(crate) const FEWEST_ROWS: usize = 16;
@@ -57,11 +57,20 @@ pub(crate) struct Sharer {
 }
 
 impl Sharer {
-    /// Decides for a run whose perturbation depends on players so; `budget` caps the bytes of columns and tables.
-    pub fn new(program: Program, dependence: Dependence, costs: Costs, mode: Sharing, budget: u64) -> Self {
-        let program = Arc::new(program);
-        let analysis = Analysis::new(program.clone(), dependence);
+    /// Decides for the run that is analysed; `budget` caps the bytes of columns and tables.
+    pub fn new(analysis: Analysis, costs: Costs, mode: Sharing, budget: u64) -> Self {
+        let program = analysis.program().clone();
         Sharer { program, analysis, costs, mode, budget, block_rows: None, report: None }
+    }
+
+    /// What the next run may use again.
+    pub fn into_kept(self) -> Analysis {
+        self.analysis.kept()
+    }
+
+    /// The block that [`next`](Sharer::next) has found.
+    pub fn prefix(&self) -> &Prefix {
+        self.analysis.prefix()
     }
 
     /// Makes do with half of the memory from now on.
@@ -70,16 +79,18 @@ impl Sharer {
         self.block_rows = None;
     }
 
-    /// The next block of `rows`, or nothing if the rest of the run is dense.
-    pub fn next(&mut self, plan: &Plan, rows: Range<usize>) -> Option<Prefix> {
-        let (block, Choice::Shared(prefix)) = self.decide(plan, rows.clone()) else {
+    /// Makes the next block of `rows` the present one; `false` if the rest of the run is dense.
+    pub fn next(&mut self, plan: &Plan, rows: Range<usize>) -> bool {
+        let (block, Choice::Shared { .. }) = self.decide(plan, rows.clone()) else {
             if let Some(report) = &mut self.report {
                 let rest = plan.macs() * rows.len() as u64;
                 report.macs += rest;
                 report.dense_macs += rest;
             }
-            return None;
+            return false;
         };
+        self.analysis.complete();
+        let prefix = self.analysis.prefix();
         let [macs, dense_macs] = prefix.macs(plan);
         let rest: u64 = plan.steps[prefix.steps..].iter().map(|step| step.macs).sum();
         let rest = rest * block.len() as u64;
@@ -87,10 +98,10 @@ impl Sharer {
         let report = self.report.get_or_insert(new);
         report.macs += macs + rest;
         report.dense_macs += dense_macs + rest;
-        Some(*prefix)
+        true
     }
 
-    /// The first block of `rows`, and how it runs.
+    /// The first block of `rows`, which is then the one that was looked at last, and how it runs.
     fn decide(&mut self, plan: &Plan, rows: Range<usize>) -> (Range<usize>, Choice) {
         while let Some(block_rows) = self.block_rows {
             let block = part(&rows, rows.len().div_ceil(block_rows));
@@ -115,12 +126,15 @@ impl Sharer {
         let start = counts.iter().rposition(|&blocks| rows.len() / blocks >= START_ROWS).unwrap_or(0);
         // Blocks differ somewhat, and the others should fit as well.
         let budget = self.budget / 100 * 98;
+        // The first attempt is the only one as a rule.
+        let first = part(rows, counts[start]);
+        let choice = self.analysis.block(plan, first.clone(), &self.costs, self.mode, budget);
+        let mut best = (first, choice);
         let mut attempt = |blocks: usize| {
             let block = part(rows, blocks);
-            let choice = self.analysis.block(plan, block.clone(), &self.costs, self.mode, budget);
+            let choice = self.analysis.weigh(plan, block.clone(), &self.costs, self.mode, budget);
             (block, choice)
         };
-        let mut best = attempt(counts[start]);
         for &blocks in counts[..start].iter().rev() {
             let larger = attempt(blocks);
             if cost(&larger) >= cost(&best) {
@@ -139,18 +153,23 @@ impl Sharer {
                 best = smaller;
             }
         }
+        if self.analysis.prefix().rows != best.0 {
+            self.analysis.weigh(plan, best.0.clone(), &self.costs, self.mode, budget);
+        }
         best
     }
 
     /// The steps that were looked at for the first block of `rows`, and what became of them.
     pub fn inspect(&mut self, plan: &Plan, rows: Range<usize>) -> (usize, Vec<StepSharing>) {
-        let (steps, block, counted) = match self.decide(plan, rows.clone()) {
-            (block, Choice::Shared(prefix)) => (prefix.steps, block, prefix.counted),
-            (block, Choice::Dense(counted)) => (0, block, counted),
-            (block, Choice::TooLarge) => (0, block, Vec::new()),
+        let (block, choice) = self.decide(plan, rows);
+        let Prefix { steps, counted, .. } = self.analysis.prefix();
+        let (steps, counted) = match choice {
+            Choice::Shared { .. } => (*steps, &counted[..]),
+            Choice::Dense => (0, &counted[..]),
+            Choice::TooLarge => (0, &[][..]),
         };
         let table = plan.steps.iter().zip(counted).enumerate();
-        let table = table.map(|(number, (step, columns))| StepSharing {
+        let table = table.map(|(number, (step, &columns))| StepSharing {
             step: step.name.clone(),
             shared: number < steps,
             columns,
@@ -175,8 +194,8 @@ fn part(rows: &Range<usize>, blocks: usize) -> Range<usize> {
 /// What a sample of a block costs if it is shared.
 fn cost((block, choice): &(Range<usize>, Choice)) -> f64 {
     match choice {
-        Choice::Shared(prefix) => prefix.cost / block.len() as f64,
-        Choice::Dense(_) | Choice::TooLarge => f64::INFINITY,
+        Choice::Shared { cost, .. } => cost / block.len() as f64,
+        Choice::Dense | Choice::TooLarge => f64::INFINITY,
     }
 }
 
@@ -185,6 +204,7 @@ mod tests {
     use super::*;
     use crate::model::{Model, Window};
     use crate::perturb::philox::Philox;
+    use crate::plan::Dependence;
     use crate::plan::sharing::StepCost;
 
     const SIDE: usize = 16;
@@ -223,7 +243,7 @@ mod tests {
         let costs =
             Costs { steps, join: 0.0, expand: 0.0, least_gain: 0.0, channel_multiple: 1, column_bytes: 0 };
         let program = Program::new(plan, SIDE * SIDE).unwrap().expect("convolutions can share");
-        Sharer::new(program, dependence(), costs, mode, budget)
+        Sharer::new(Analysis::new(program, dependence()), costs, mode, budget)
     }
 
     /// Against every number of steps over every number of blocks up to 200.
@@ -233,25 +253,21 @@ mod tests {
         let mut found = Vec::new();
         for mib in [1000, 40, 30, 20, 14, 10, 7, 5, 3, 2] {
             let budget = mib << 20;
-            let chosen = sharer(&plan, Sharing::Auto, budget).decide(&plan, 0..ROWS);
+            let mut auto = sharer(&plan, Sharing::Auto, budget);
+            let chosen = auto.decide(&plan, 0..ROWS);
             let mut best = f64::INFINITY;
             for steps in 1..=3 {
                 let mut other = sharer(&plan, Sharing::First(steps), budget);
                 for blocks in block_counts(200) {
                     let block = part(&(0..ROWS), blocks);
-                    let choice = other.analysis.block(
-                        &plan,
-                        block.clone(),
-                        &other.costs,
-                        other.mode,
-                        budget / 100 * 98,
-                    );
+                    let budget = budget / 100 * 98;
+                    let choice = other.analysis.weigh(&plan, block.clone(), &other.costs, other.mode, budget);
                     best = best.min(cost(&(block, choice)));
                 }
             }
             assert!(cost(&chosen) <= best * 1.02, "{mib} MiB: {} instead of {best}", cost(&chosen));
             found.push(match chosen {
-                (block, Choice::Shared(prefix)) => (block.len(), prefix.steps),
+                (block, Choice::Shared { .. }) => (block.len(), auto.prefix().steps),
                 (block, _) => (block.len(), 0),
             });
         }

@@ -24,7 +24,7 @@ const APART: f64 = 0.25;
 /// The picture cut into players.
 #[derive(Clone)]
 enum Masker {
-    Network { instance: Vec<f32>, baseline: Vec<f32>, map: SegmentMap },
+    Network { instance: Arc<[f32]>, baseline: Arc<[f32]>, map: SegmentMap },
     Photo { footprints: Arc<Footprints> },
 }
 
@@ -285,8 +285,8 @@ fn mask(
             let pixels = picture.pixels();
             let map = segmentation.segment(&pixels, *seed)?;
             let hidden = baseline.picture(pixels, &map)?;
-            let instance = preprocess.apply(pixels, shape);
-            let baseline = preprocess.apply(hidden.view(), shape);
+            let instance = preprocess.apply(pixels, shape).into();
+            let baseline = preprocess.apply(hidden.view(), shape).into();
             let (labels, players) = (picture.on_photo(&map), map.count());
             Ok((Masker::Network { instance, baseline, map }, labels, players))
         }

@@ -31,8 +31,8 @@ use crate::{Error, Result};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Segments {
-    instance: Vec<f32>,
-    baseline: Vec<f32>,
+    instance: Arc<[f32]>,
+    baseline: Arc<[f32]>,
     map: SegmentMap,
     order: PixelOrder,
     coalitions: Arc<Coalitions>,
@@ -46,12 +46,13 @@ impl Segments {
     /// # Errors
     /// [`Error::Parameter`] if the sizes do not agree.
     pub fn new(
-        instance: Vec<f32>,
-        baseline: Vec<f32>,
+        instance: impl Into<Arc<[f32]>>,
+        baseline: impl Into<Arc<[f32]>>,
         map: SegmentMap,
         order: PixelOrder,
         coalitions: Arc<Coalitions>,
     ) -> Result<Self> {
+        let (instance, baseline): (Arc<[f32]>, Arc<[f32]>) = (instance.into(), baseline.into());
         let wrong = |what: String| Err(Error::parameter(what, "segments", "use one picture size throughout"));
         if instance.len() != baseline.len() {
             return wrong(format!(
@@ -101,7 +102,7 @@ impl Perturbation for Segments {
             out.into()
         };
         let locality = Locality {
-            players: self.map.labels().into(),
+            players: self.map.shared_labels(),
             instance: stored(&self.instance),
             baseline: stored(&self.baseline),
             masks: self.coalitions.words().into(),

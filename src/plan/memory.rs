@@ -1,5 +1,7 @@
 //! Which values share a buffer.
 
+use std::cmp::Reverse;
+
 /// From its first write to its last read, in step numbers; the input's first is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lifetime {
@@ -18,25 +20,46 @@ pub(super) struct Lifetime {
 /// Greedy by size, largest first (Pisarchyk and Lee, "Efficient memory management for deep neural net
 /// inference", 2020): within a few per cent of the optimum for chains and residual networks.
 pub(super) fn share(lifetimes: &[Lifetime]) -> (Vec<usize>, Vec<usize>) {
-    let mut by_size: Vec<usize> = (0..lifetimes.len()).collect();
-    by_size.sort_by_key(|&value| std::cmp::Reverse(lifetimes[value].len));
-    let mut buffers: Vec<(usize, Vec<Lifetime>)> = Vec::new();
-    let mut assigned = vec![0; lifetimes.len()];
-    for value in by_size {
-        let life = lifetimes[value];
-        let free = |others: &Vec<Lifetime>| others.iter().all(|other| !overlap(life, *other));
-        match buffers.iter().position(|(_, others)| free(others)) {
-            Some(at) => {
-                buffers[at].1.push(life);
-                assigned[value] = at;
+    let mut storage = Storage::default();
+    storage.share(lifetimes);
+    (storage.places, storage.buffers)
+}
+
+/// Which buffer each value has; the memory serves one plan after the other.
+#[derive(Debug, Default)]
+pub(super) struct Storage {
+    /// Buffer of each value.
+    pub(super) places: Vec<usize>,
+    /// Elements of each buffer.
+    pub(super) buffers: Vec<usize>,
+    /// Values, largest first.
+    by_size: Vec<usize>,
+    /// Whether a buffer holds a value that lives at the same time.
+    taken: Vec<bool>,
+}
+
+impl Storage {
+    /// As [`share`].
+    pub(super) fn share(&mut self, lifetimes: &[Lifetime]) {
+        let Storage { places, buffers, by_size, taken } = self;
+        by_size.clear();
+        by_size.extend(0..lifetimes.len());
+        by_size.sort_unstable_by_key(|&value| (Reverse(lifetimes[value].len), value));
+        places.clear();
+        places.resize(lifetimes.len(), 0);
+        buffers.clear();
+        for (rank, &value) in by_size.iter().enumerate() {
+            taken.clear();
+            taken.resize(buffers.len(), false);
+            for &other in &by_size[..rank] {
+                taken[places[other]] |= overlap(lifetimes[value], lifetimes[other]);
             }
-            None => {
-                assigned[value] = buffers.len();
-                buffers.push((life.len.next_multiple_of(4), vec![life]));
+            places[value] = taken.iter().position(|&taken| !taken).unwrap_or(buffers.len());
+            if places[value] == buffers.len() {
+                buffers.push(lifetimes[value].len.next_multiple_of(4));
             }
         }
     }
-    (assigned, buffers.into_iter().map(|(len, _)| len).collect())
 }
 
 fn overlap(a: Lifetime, b: Lifetime) -> bool {

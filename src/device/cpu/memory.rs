@@ -2,6 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::shared::ColumnSource;
+
 /// A cache line of floats: the alignment of everything that vectors touch.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -107,6 +109,28 @@ pub(crate) struct Workspace {
     pub between: Aligned,
     /// Addresses of a block of rows.
     pub addresses: Addresses,
+    /// What the columns of one pixel read through a window.
+    pub taps: Taps,
+}
+
+/// Lists of a window's taps inside the picture. They are empty between two tasks, and only their memory is kept.
+#[derive(Default)]
+pub(crate) struct Taps {
+    /// Where the columns of each tap's pixel are, and which weights belong to it.
+    pub sources: Vec<(usize, ColumnSource<'static>)>,
+    /// What one column reads there, and the weights.
+    pub reads: Vec<(*const f32, *const f32)>,
+}
+
+// SAFETY: both lists are empty while no task runs (`sources` holds none of its type at all, see `emptied`), and a task
+// writes them before it reads them, on the thread that runs it.
+unsafe impl Send for Taps {}
+
+/// The memory of a list for elements that differ in their lifetimes: the standard library collects what came from a
+/// vector in place where sizes agree (`tests/steady_state.rs` would tell).
+pub(crate) fn emptied<T, U>(mut list: Vec<T>) -> Vec<U> {
+    list.clear();
+    list.into_iter().map(|_| unreachable!("the list is empty")).collect()
 }
 
 /// Addresses of the rows of a block.

@@ -18,7 +18,7 @@ use crate::device::{
     Engine, MeanSink, Means, MeansForm, MeansReport, RunOptions, RunReport, Sink, StepProfile, cannot_fuse,
 };
 use crate::perturb::Expander;
-use crate::plan::sharing::Program;
+use crate::plan::sharing::Analysis;
 use crate::plan::{FirstLayer, Locality, Needs, Plan, Schedule, Sharing, check};
 use crate::{Error, Result};
 
@@ -72,8 +72,10 @@ pub struct CpuNetwork {
 #[derive(Default)]
 struct Memory {
     shared: Aligned,
-    /// Values of the shared steps.
+    /// Values of the shared steps,
     columns: Aligned,
+    /// and which there are: what was found out about the input's pixels, and tables of blocks.
+    analysis: Option<Analysis>,
     threads: Vec<Mutex<Thread>>,
     responses: Vec<f32>,
 }
@@ -225,7 +227,7 @@ impl CpuNetwork {
         options: &RunOptions,
     ) -> Result<Option<(usize, Vec<StepSharing>)>> {
         let (mut schedule, largest_tile) = self.schedule(rows, None, options)?;
-        let sharer = self.sharer(expander, rows, options, &mut schedule, largest_tile)?;
+        let sharer = self.sharer(expander, rows, options, &mut schedule, largest_tile, &mut None)?;
         Ok(sharer.map(|mut sharer| sharer.inspect(&self.plan, 0..rows)))
     }
 
@@ -263,18 +265,19 @@ impl CpuNetwork {
         }
         let threads = rayon::current_num_threads();
         memory.threads.resize_with(threads.max(memory.threads.len()), Mutex::default);
-        let mut sharer = self.sharer(expander, rows, options, &mut schedule, largest_tile)?;
+        let kept = &mut memory.analysis;
+        let mut sharer = self.sharer(expander, rows, options, &mut schedule, largest_tile, kept)?;
         memory.shared.reserve(self.layout.shared_floats() * schedule.chunk_rows);
         let shared = Shared(memory.shared.as_mut_slice().as_mut_ptr());
         let mut first_row = 0;
         while first_row < rows {
-            let prefix = sharer.as_mut().and_then(|sharer| sharer.next(&self.plan, first_row..rows));
-            let end = prefix.as_ref().map_or(rows, |prefix| prefix.rows.end);
-            let block = prefix.as_ref().zip(sharer.as_ref()).map(|(prefix, sharer)| {
-                let block = Block::new(&self.plan, &sharer.program, prefix, &mut memory.columns);
+            let shared_block = sharer.as_mut().is_some_and(|sharer| sharer.next(&self.plan, first_row..rows));
+            let block = sharer.as_ref().filter(|_| shared_block).map(|sharer| {
+                let block = Block::new(&self.plan, &sharer.program, sharer.prefix(), &mut memory.columns);
                 block.run(self.level, &self.shared, expander, &memory.threads);
                 block
             });
+            let end = block.as_ref().map_or(rows, |block| block.prefix.rows.end);
             for start in (first_row..end).step_by(schedule.chunk_rows) {
                 let range = start..(start + schedule.chunk_rows).min(end);
                 let chunk = Chunk {
@@ -292,11 +295,12 @@ impl CpuNetwork {
             }
             first_row = end;
         }
-        let sharing = sharer.and_then(|sharer| sharer.report);
+        let sharing = sharer.as_ref().and_then(|sharer| sharer.report);
+        memory.analysis = sharer.map(Sharer::into_kept).or(memory.analysis.take());
         Ok(RunReport { chunk_rows: schedule.chunk_rows, first_layer: schedule.first_layer, sharing })
     }
 
-    /// What decides block by block, if the run may share; makes room for it.
+    /// What decides block by block, if the run may share; makes room for it, and takes what a run before has kept.
     fn sharer(
         &self,
         expander: &dyn Expander,
@@ -304,6 +308,7 @@ impl CpuNetwork {
         options: &RunOptions,
         schedule: &mut Schedule,
         largest_tile: usize,
+        kept: &mut Option<Analysis>,
     ) -> Result<Option<Sharer>> {
         let wanted = match options.sharing {
             Sharing::Off => false,
@@ -314,15 +319,17 @@ impl CpuNetwork {
         else {
             return Ok(None);
         };
-        let Some(program) = Program::new(&self.plan, dependence.pixels())? else { return Ok(None) };
         let cap = options.memory_bytes.unwrap_or(DEFAULT_CAP_BYTES);
+        // Tables are small beside columns, unless a run before had a larger cap.
+        let kept = kept.take().filter(|kept| kept.kept_bytes() <= cap / 2);
+        let Some(analysis) = Analysis::of(&self.plan, dependence, kept)? else { return Ok(None) };
         // Columns may take half of what the threads leave of the cap, and what the dense rest leaves.
         let threads = self.thread_bytes(largest_tile);
         let rows = cap.saturating_sub(threads) / 2 / self.sample_bytes();
         schedule.chunk_rows = schedule.chunk_rows.min(usize::try_from(rows).unwrap_or(usize::MAX)).max(1);
         let budget = cap.saturating_sub(threads + schedule.chunk_rows as u64 * self.sample_bytes());
         let costs = costs(&self.plan, &self.steps);
-        Ok(Some(Sharer::new(program, dependence, costs, options.sharing, budget)))
+        Ok(Some(Sharer::new(analysis, costs, options.sharing, budget)))
     }
 
     /// Bytes of the chunk's memory for each sample.

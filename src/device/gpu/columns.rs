@@ -27,8 +27,10 @@ use super::timing::Timer;
 use super::uniforms::GatherParams;
 use crate::device::sharer::Sharer;
 use crate::perturb::Expander;
-use crate::plan::sharing::{Costs, Live, Op, Prefix, Program, Source, StepCost, ValueId, binary_rows};
-use crate::plan::{Binary, Conv, Dependence, Kernel, Operand, Plan, Sharing, SharingReport, Sliding};
+use crate::plan::sharing::{
+    Analysis, Costs, Live, Op, Prefix, Program, Source, StepCost, ValueId, binary_rows,
+};
+use crate::plan::{Binary, Conv, Kernel, Operand, Plan, Sharing, SharingReport, Sliding};
 
 /// Floats from a column to the next are a multiple of this, so that quads of channels are aligned.
 const CHANNEL_MULTIPLE: usize = 4;
@@ -106,7 +108,6 @@ struct Block {
     rows: Range<usize>,
     /// Steps that ran over columns.
     steps: usize,
-    prefix: Prefix,
     /// Offset of each buffer of the prefix, in elements.
     starts: Vec<usize>,
     /// What is copied into the arena: its pixels' table.
@@ -135,13 +136,12 @@ impl<'a> Columns<'a> {
     /// Prepares to share a run's early steps; `budget` caps the bytes of columns and tables.
     pub(super) fn new(
         plan: &Plan,
-        program: Program,
-        dependence: Dependence,
+        analysis: Analysis,
         expander: &'a dyn Expander,
         mode: Sharing,
         budget: u64,
     ) -> Self {
-        let sharer = Sharer::new(program, dependence, costs(plan), mode, budget);
+        let sharer = Sharer::new(analysis, costs(plan), mode, budget);
         Columns { sharer, expander, values: None, block: None }
     }
 
@@ -171,16 +171,18 @@ impl<'a> Columns<'a> {
     ) -> Result<Option<usize>, Failure> {
         self.block = None;
         let GpuNetwork { gpu, plan, .. } = network;
-        let Some(prefix) = self.sharer.next(plan, rows) else { return Ok(None) };
-        let program = self.sharer.program.clone();
-        let starts = starts(&prefix.buffers);
-        let layout = Layout { plan, program: &program, prefix: &prefix, starts: &starts };
-        let mut tables = Tables::new(&prefix);
+        if !self.sharer.next(plan, rows) {
+            return Ok(None);
+        }
+        let (program, prefix) = (&*self.sharer.program, self.sharer.prefix());
+        let starts = starts(prefix.buffers());
+        let layout = Layout { plan, program, prefix, starts: &starts };
+        let mut tables = Tables::new(prefix);
         let dispatches = layout.dispatches(&gpu.caps, network.overrides.tile, &mut tables);
         let live = program.live[prefix.steps].iter();
         let live: Vec<(Live, u32)> = live.map(|live| (*live, tables.pixels(live.value))).collect();
         let tables = network.upload("tables of columns", cast_slice(&tables.into_words())).await?;
-        let values = self.reserve(network, prefix.buffers.iter().sum()).await?;
+        let values = reserve(&mut self.values, network, prefix.buffers().iter().sum()).await?;
 
         let input = layout.input(self.expander);
         let mut uniform_bytes = vec![0; UNIFORM_PITCH * (dispatches.len() + live.len()).max(1)];
@@ -197,7 +199,7 @@ impl<'a> Columns<'a> {
                 });
                 gpu.queue.write_buffer(&uniforms, 0, &uniform_bytes);
                 // The queue keeps its order: chunks of the block before have read their columns by then.
-                let offset = gpu.precision.bytes() * starts[prefix.places[0]] as u64;
+                let offset = gpu.precision.bytes() * starts[prefix.places()[0]] as u64;
                 gpu.queue.write_buffer(&values, offset, &stored(&input, gpu.precision));
                 uniforms
             })
@@ -244,14 +246,14 @@ impl<'a> Columns<'a> {
         }
         let (rows, steps) = (prefix.rows.clone(), prefix.steps);
         let end = rows.end;
-        self.block = Some(Block { rows, steps, prefix, starts, live, uniforms, ready });
+        self.block = Some(Block { rows, steps, starts, live, uniforms, ready });
         Ok(Some(end))
     }
 
     /// Writes the uniforms that copy the columns of a chunk's samples into the arena.
     pub(super) fn write(&mut self, network: &GpuNetwork, session: &Session, rows: &Range<usize>) {
         let Some(block) = &mut self.block else { return };
-        let program = &self.sharer.program;
+        let (program, places) = (&self.sharer.program, self.sharer.prefix().places());
         for ((live, pixels), ready) in block.live.iter().zip(&mut block.ready) {
             let value = &program.values[live.value];
             let quads = value.channels.div_ceil(4);
@@ -267,7 +269,7 @@ impl<'a> Columns<'a> {
                 first_row: word(rows.start - block.rows.start),
                 origins: 0,
                 pixels: *pixels,
-                in_base: word(block.starts[block.prefix.places[live.value]]),
+                in_base: word(block.starts[places[live.value]]),
                 in_stride: word(value.channels.next_multiple_of(CHANNEL_MULTIPLE)),
                 out_base: to.base,
                 out_sample: to.sample,
@@ -284,28 +286,32 @@ impl<'a> Columns<'a> {
     pub(super) fn recorded(&self) -> Vec<Recorded<'_>> {
         self.block.iter().flat_map(|block| block.ready.iter().map(Ready::recorded)).collect()
     }
+}
 
-    /// A buffer for so many elements: that of the block before, if it is large enough.
-    async fn reserve(&mut self, network: &GpuNetwork, elements: usize) -> Result<wgpu::Buffer, Failure> {
-        let size = network.gpu.precision.bytes() * (elements + TAIL) as u64;
-        if let Some(buffer) = self.values.as_ref().filter(|buffer| buffer.size() >= size) {
-            return Ok(buffer.clone());
-        }
-        self.values = None;
-        let buffer = network
-            .gpu
-            .guarded("columns", || {
-                network.gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                    label: Some("columns"),
-                    size,
-                    usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
-                    mapped_at_creation: false,
-                })
-            })
-            .await?;
-        self.values = Some(buffer.clone());
-        Ok(buffer)
+/// A buffer for so many elements: that of the block before, if it is large enough.
+async fn reserve(
+    values: &mut Option<wgpu::Buffer>,
+    network: &GpuNetwork,
+    elements: usize,
+) -> Result<wgpu::Buffer, Failure> {
+    let size = network.gpu.precision.bytes() * (elements + TAIL) as u64;
+    if let Some(buffer) = values.as_ref().filter(|buffer| buffer.size() >= size) {
+        return Ok(buffer.clone());
     }
+    *values = None;
+    let buffer = network
+        .gpu
+        .guarded("columns", || {
+            network.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("columns"),
+                size,
+                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        })
+        .await?;
+    *values = Some(buffer.clone());
+    Ok(buffer)
 }
 
 /// Offsets of buffers that lie one after the other.
@@ -329,7 +335,7 @@ impl Layout<'_> {
     /// A value's columns as samples of one row each, from a channel on.
     fn place(&self, value: ValueId, channel: usize) -> Place {
         let stride = word(self.program.values[value].channels.next_multiple_of(CHANNEL_MULTIPLE));
-        Place { base: word(self.starts[self.prefix.places[value]] + channel), sample: stride, stride }
+        Place { base: word(self.starts[self.prefix.places()[value]] + channel), sample: stride, stride }
     }
 
     fn columns(&self, value: ValueId) -> usize {

@@ -24,7 +24,7 @@ use crate::device::{
     Engine, MeanSink, Means, MeansForm, MeansReport, RunOptions, RunReport, Sink, StepProfile, cannot_fuse,
 };
 use crate::perturb::Expander;
-use crate::plan::sharing::Program;
+use crate::plan::sharing::Analysis;
 use crate::plan::{FirstLayer, Mlp, Needs, Plan, Schedule, Sharing, check};
 use crate::{Error, Result};
 
@@ -182,7 +182,7 @@ impl GpuNetwork {
         else {
             return Ok(None);
         };
-        let Some(program) = Program::new(&self.plan, dependence.pixels())? else { return Ok(None) };
+        let Some(analysis) = Analysis::of(&self.plan, dependence, None)? else { return Ok(None) };
         // Columns may take half of the cap, and what the dense rest leaves.
         let cap = options.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES);
         let Needs { fixed_bytes, sample_bytes } = Arena::needs(&self.plan, self.gpu.precision);
@@ -191,7 +191,7 @@ impl GpuNetwork {
         let chunk_rows = self.schedule(rows, options, self.preferred_rows())?.chunk_rows.min(most_rows);
         let budget = cap.saturating_sub(fixed_bytes + chunk_rows as u64 * sample_bytes);
         let budget = budget.min(self.gpu.caps.binding_bytes);
-        let columns = Columns::new(&self.plan, program, dependence, perturbation, options.sharing, budget);
+        let columns = Columns::new(&self.plan, analysis, perturbation, options.sharing, budget);
         Ok(Some((columns, most_rows)))
     }
 

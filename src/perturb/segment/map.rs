@@ -1,5 +1,7 @@
 //! The result of a segmentation: a label for every pixel.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 
 /// Which segment each pixel of an image belongs to.
@@ -19,7 +21,7 @@ use crate::error::{Error, Result};
 pub struct SegmentMap {
     height: usize,
     width: usize,
-    labels: Vec<u32>,
+    labels: Arc<[u32]>,
     count: usize,
 }
 
@@ -81,6 +83,11 @@ impl SegmentMap {
         &self.labels
     }
 
+    /// The labels, to be kept without a copy.
+    pub(in crate::perturb) fn shared_labels(&self) -> Arc<[u32]> {
+        self.labels.clone()
+    }
+
     /// The label of the pixel in row `y` and column `x`; `None` outside the map.
     pub fn label(&self, y: usize, x: usize) -> Option<u32> {
         (y < self.height && x < self.width).then(|| self.labels[y * self.width + x])
@@ -89,7 +96,7 @@ impl SegmentMap {
     /// Pixels in each segment, by label; every size is at least 1.
     pub fn sizes(&self) -> Vec<usize> {
         let mut sizes = vec![0; self.count];
-        for &label in &self.labels {
+        for &label in self.labels() {
             sizes[label as usize] += 1;
         }
         sizes

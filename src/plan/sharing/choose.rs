@@ -1,5 +1,7 @@
 //! How many steps run over columns.
 
+use std::cmp::Ordering;
+
 /// What a step costs an engine, in any unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepCost {
@@ -35,38 +37,47 @@ pub struct Candidate {
     pub cost: f64,
 }
 
-/// Those that are worth it, from the cheapest on: all that gain `least_gain` of what a run without sharing costs.
-/// `candidates[0]` shares nothing and is none of them.
-pub fn by_cost(candidates: &[Candidate], least_gain: f64) -> Vec<Candidate> {
-    let [alone, sharing @ ..] = candidates else { return Vec::new() };
-    let worth = |candidate: &&Candidate| candidate.cost <= (1.0 - least_gain) * alone.cost;
-    let mut order: Vec<Candidate> = sharing.iter().filter(worth).copied().collect();
-    order.sort_by(|a, b| a.cost.total_cmp(&b.cost));
-    order
+impl Candidate {
+    /// Cheaper ones first; of those that cost the same, the one of fewer steps.
+    fn order(&self, other: &Candidate) -> Ordering {
+        self.cost.total_cmp(&other.cost).then(self.steps.cmp(&other.steps))
+    }
+}
+
+/// Those that cost at most `most`, from the cheapest on; each has its own number of steps.
+pub fn by_cost(candidates: &[Candidate], most: f64) -> impl Iterator<Item = Candidate> {
+    let after = move |last: Option<Candidate>| {
+        let later = |other: &&Candidate| last.is_none_or(|last| other.order(&last).is_gt());
+        let worth = candidates.iter().filter(|candidate| candidate.cost <= most);
+        worth.filter(later).min_by(|a, b| a.order(b)).copied()
+    };
+    // As a rule the first is taken: looking for each anew needs no list.
+    std::iter::successors(after(None), move |&last| after(Some(last)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn steps(costs: &[f64], least_gain: f64) -> Vec<usize> {
-        let candidates = costs.iter().enumerate().map(|(steps, &cost)| Candidate { steps, cost });
-        by_cost(&candidates.collect::<Vec<_>>(), least_gain).iter().map(|found| found.steps).collect()
+    fn steps(costs: &[f64], most: f64) -> Vec<usize> {
+        let candidates = costs.iter().zip(1..).map(|(&cost, steps)| Candidate { steps, cost });
+        by_cost(&candidates.collect::<Vec<_>>(), most).map(|found| found.steps).collect()
     }
 
     #[test]
     fn the_cheapest_number_of_steps_comes_first() {
-        assert_eq!(steps(&[100.0, 80.0, 50.0, 60.0], 0.02), [2, 3, 1]);
-        assert!(steps(&[100.0, 101.0, 130.0], 0.02).is_empty());
+        assert_eq!(steps(&[80.0, 50.0, 60.0], 98.0), [2, 3, 1]);
+        assert!(steps(&[101.0, 130.0], 98.0).is_empty());
         // Expanding between two steps may cost more than going on.
-        assert_eq!(steps(&[100.0, 150.0, 90.0, 70.0, 75.0], 0.02), [3, 4, 2]);
+        assert_eq!(steps(&[150.0, 90.0, 70.0, 75.0], 98.0), [3, 4, 2]);
+        assert_eq!(steps(&[70.0, 60.0, 70.0, 60.0], 98.0), [2, 4, 1, 3]);
     }
 
     #[test]
     fn a_gain_smaller_than_the_tables_cost_is_left() {
-        assert!(steps(&[100.0, 99.0], 0.02).is_empty());
-        assert!(steps(&[100.0, 80.0], 0.5).is_empty());
-        assert_eq!(steps(&[100.0, 49.0], 0.5), [1]);
-        assert!(steps(&[100.0], 0.02).is_empty());
+        assert!(steps(&[99.0], 98.0).is_empty());
+        assert!(steps(&[80.0], 50.0).is_empty());
+        assert_eq!(steps(&[50.0], 50.0), [1]);
+        assert!(steps(&[], 98.0).is_empty());
     }
 }

@@ -21,8 +21,6 @@ mod sets;
 use std::ops::Range;
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 #[doc(hidden)]
 pub use choose::{Candidate, Costs, StepCost, by_cost};
 #[doc(hidden)]
@@ -30,14 +28,14 @@ pub use program::{Live, Op, Piece, Program, Source, Value, ValueId};
 pub(crate) use program::{Reading, binary_rows, reading};
 pub(crate) use restrict::MOST_ROWS;
 #[doc(hidden)]
-pub use restrict::Restriction;
-use restrict::{Presence, Scratch};
+pub use restrict::{Restriction, Restrictions};
 #[doc(hidden)]
 pub use sets::SetId;
 use sets::Sets;
 
-use super::memory::{Lifetime, share};
+use super::memory::{Lifetime, Storage};
 use super::{Conv, Dependence, Kernel, Plan, Sliding};
+use crate::Result;
 
 /// Beyond this share of a dense layer's columns no kernel over columns wins.
 const HOPELESS: f64 = 0.97;
@@ -88,7 +86,7 @@ pub struct SharingReport {
 
 /// The columns of a value: for each pixel one for each distinct restriction, pixel by pixel.
 #[doc(hidden)]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Columns {
     /// The players on which each pixel depends.
     pub sets: Arc<[SetId]>,
@@ -108,80 +106,59 @@ impl Columns {
     }
 }
 
-/// The restrictions of a block's coalitions, by set.
-#[doc(hidden)]
-#[derive(Debug, Default)]
-pub struct Restrictions {
-    of: Vec<Option<Restriction>>,
-}
-
-impl Restrictions {
-    /// The restrictions to a set that some value's pixel has.
-    pub fn of(&self, set: SetId) -> &Restriction {
-        // Made for every set before the columns of the values that have it.
-        self.of[set as usize].as_ref().unwrap_or_else(|| unreachable!("restrictions to set {set} were made"))
-    }
-
-    /// Which sets some columns have.
-    fn used(&self, columns: &[Columns]) -> Vec<bool> {
-        let mut used = vec![false; self.of.len()];
-        columns.iter().flat_map(|columns| columns.sets.iter()).for_each(|&set| used[set as usize] = true);
-        used
-    }
-
-    /// Bytes of the tables that are used.
-    fn bytes(&self, used: &[bool]) -> usize {
-        let tables = self.of.iter().zip(used).filter(|(_, used)| **used);
-        tables.filter_map(|(table, _)| table.as_ref().map(Restriction::bytes)).sum()
-    }
-
-    /// Forgets all others.
-    fn keep(&mut self, used: &[bool]) {
-        self.of.iter_mut().zip(used).filter(|(_, used)| !**used).for_each(|(table, _)| *table = None);
-    }
-}
-
-/// The sets of players behind every value of a program, which all blocks of a run share.
+/// The sets of players behind every value of a program, which all blocks of a run share, and the block at hand. What a
+/// block needs is refilled for the next one, of this run or of a later one: once it is as large as the largest block
+/// asks for, nothing is allocated.
 #[doc(hidden)]
 pub struct Analysis {
     program: Arc<Program>,
     dependence: Dependence,
     players: usize,
     sets: Sets,
-    /// Of the values seen so far.
-    of_values: Vec<Option<Arc<[SetId]>>>,
+    /// Of the values seen so far,
+    of_values: Vec<Arc<[SetId]>>,
+    /// and how many sets there were after each: they are numbered in the order in which values have them.
+    sets_after: Vec<usize>,
+    /// The block that was looked at last.
+    prefix: Prefix,
+    /// Columns of each of its values, also beyond the shared steps.
+    totals: Vec<usize>,
+    /// Values whose sets get tables as soon as they are looked at.
+    tabled: usize,
+    candidates: Vec<Candidate>,
+    lifetimes: Vec<Lifetime>,
 }
 
 /// How a block of samples runs: the first steps over columns.
 #[doc(hidden)]
+#[derive(Default)]
 pub struct Prefix {
     /// How many steps.
     pub steps: usize,
     /// Rows of the run that share them.
     pub rows: Range<usize>,
-    /// Columns of each value.
+    /// Columns of each value that these steps make or read.
     pub columns: Vec<Columns>,
     /// The block's restrictions.
     pub restrictions: Restrictions,
-    /// Buffer of each value among [`buffers`](Prefix::buffers).
-    pub places: Vec<usize>,
-    /// Floats of each buffer; values that do not live at the same time share one.
-    pub buffers: Vec<usize>,
     /// Columns that each step has been found to need, also beyond the last shared one.
     pub counted: Vec<usize>,
-    /// What the whole block costs, its dense rest included, in the unit of [`Costs`],
-    pub cost: f64,
-    /// and whether no number of steps would cost less if there were more memory.
-    pub cheapest: bool,
+    storage: Storage,
 }
 
 /// What became of a block.
 #[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Choice {
     /// The cheapest number of steps that fits.
-    Shared(Box<Prefix>),
-    /// It would not pay; the columns that were counted before that was clear.
-    Dense(Vec<usize>),
+    Shared {
+        /// What the whole block costs, its dense rest included, in the unit of [`Costs`],
+        cost: f64,
+        /// and whether no number of steps would cost less if there were more memory.
+        cheapest: bool,
+    },
+    /// It would not pay.
+    Dense,
     /// Sharing would pay if there were room for it.
     TooLarge,
 }
@@ -190,8 +167,8 @@ impl Choice {
     /// Whether more memory would not make it cheaper.
     pub(crate) fn is_cheapest(&self) -> bool {
         match self {
-            Choice::Shared(prefix) => prefix.cheapest,
-            Choice::Dense(_) => true,
+            Choice::Shared { cheapest, .. } => *cheapest,
+            Choice::Dense => true,
             Choice::TooLarge => false,
         }
     }
@@ -199,15 +176,59 @@ impl Choice {
 
 impl Analysis {
     /// Prepares a run; the dependence has as many pixels as the program's input.
-    pub fn new(program: Arc<Program>, dependence: Dependence) -> Self {
+    pub fn new(program: Program, dependence: Dependence) -> Self {
         let players = dependence.players.iter().max().map_or(0, |&last| last as usize + 1);
-        let of_values = vec![None; program.values.len()];
-        Analysis { program, dependence, players, sets: Sets::new(players), of_values }
+        let (program, sets) = (Arc::new(program), Sets::new(players));
+        let (of_values, sets_after, prefix, totals, tabled, candidates, lifetimes) = Default::default();
+        Analysis {
+            program,
+            dependence,
+            players,
+            sets,
+            of_values,
+            sets_after,
+            prefix,
+            totals,
+            tabled,
+            candidates,
+            lifetimes,
+        }
+    }
+
+    /// Prepares a run of a plan as [`new`](Analysis::new) does, with what a run before has `kept` of the same plan if its
+    /// pixels depended on the same players; `None` if no step of the plan can be shared.
+    pub(crate) fn of(plan: &Plan, dependence: Dependence, kept: Option<Analysis>) -> Result<Option<Self>> {
+        let same = |kept: &Analysis| {
+            kept.dependence.starts == dependence.starts && kept.dependence.players == dependence.players
+        };
+        if let Some(kept) = kept.filter(same) {
+            return Ok(Some(Analysis { dependence, ..kept }));
+        }
+        let program = Program::new(plan, dependence.pixels())?;
+        Ok(program.map(|program| Analysis::new(program, dependence)))
+    }
+
+    /// Forgets the run's coalitions, keeps what depends on none, and the memory.
+    pub(crate) fn kept(mut self) -> Self {
+        self.dependence.masks = Arc::default();
+        self
+    }
+
+    /// Bytes of the tables that are kept.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        let starts = self.prefix.columns.iter().map(|columns| columns.starts.capacity());
+        (self.prefix.restrictions.kept_bytes() + size_of::<usize>() * starts.sum::<usize>()) as u64
     }
 
     /// What is analysed.
     pub fn program(&self) -> &Arc<Program> {
         &self.program
+    }
+
+    /// The block that was looked at last: how many columns there are. Its tables are there once it is
+    /// [complete](Analysis::complete).
+    pub fn prefix(&self) -> &Prefix {
+        &self.prefix
     }
 
     /// Decides for some rows of the run: at most 65,536. `budget` caps the bytes of columns and tables.
@@ -219,35 +240,66 @@ impl Analysis {
         mode: Sharing,
         budget: u64,
     ) -> Choice {
+        // What a block before has shared, this one probably will: its tables are made on the way, and at first all. Where
+        // tables would outgrow those of the block before, they can wait until this one is decided on.
+        self.tabled = match self.prefix.columns.len() {
+            0 => usize::MAX,
+            values if rows.len() <= self.prefix.rows.len() => values,
+            _ => 0,
+        };
+        self.decide(plan, rows, costs, mode, budget)
+    }
+
+    /// As [`block`](Analysis::block), for a block that may be far larger than what fits: counts, and makes no table.
+    pub fn weigh(
+        &mut self,
+        plan: &Plan,
+        rows: Range<usize>,
+        costs: &Costs,
+        mode: Sharing,
+        budget: u64,
+    ) -> Choice {
+        self.tabled = 0;
+        if self.prefix.columns.is_empty() {
+            self.prefix.restrictions.keep(0);
+        }
+        self.decide(plan, rows, costs, mode, budget)
+    }
+
+    fn decide(
+        &mut self,
+        plan: &Plan,
+        rows: Range<usize>,
+        costs: &Costs,
+        mode: Sharing,
+        budget: u64,
+    ) -> Choice {
         let words = self.dependence.words_per_row;
         let masks = &self.dependence.masks[rows.start * words..rows.end * words];
-        let presence = Presence::new(masks, words, rows.len(), self.players);
+        self.prefix.restrictions.begin(masks, words, rows.len(), self.players);
+        self.prefix.rows = rows.clone();
+        self.prefix.counted.clear();
+        self.totals.clear();
+        self.candidates.clear();
         let program = self.program.clone();
-        let mut restrictions = Restrictions::default();
-        let mut columns: Vec<Columns> = Vec::with_capacity(program.values.len());
-        columns.push(self.columns(plan, 0, None, &presence, &mut restrictions));
+        let columns = self.count(plan, 0, None);
         let dense: f64 = costs.steps.iter().map(|cost| cost.dense).sum::<f64>() * rows.len() as f64;
-        let (mut saved, mut spent) = (0.0, costs.expand * columns[0].len() as f64);
-        let mut counted = Vec::new();
-        let mut candidates = vec![Candidate { steps: 0, cost: dense }];
+        let (mut saved, mut spent) = (0.0, costs.expand * columns as f64);
         let mut at = 0;
         for step in 0..program.steps() {
             let mut hopeless = false;
             while let Some((_, op)) = program.ops.get(at).filter(|(number, _)| *number == step) {
-                // Values are numbered in the order of operations.
-                debug_assert_eq!(op.output(), columns.len());
-                let found = self.columns(plan, op.output(), Some((step, op)), &presence, &mut restrictions);
+                let columns = self.count(plan, op.output(), Some((step, op)));
                 let value = &program.values[op.output()];
-                let count = found.len() as f64;
+                let count = columns as f64;
                 spent += match op {
                     Op::Step { .. } => costs.steps[step].column * count,
                     Op::Join { .. } => costs.join * count * value.channels as f64,
                 };
                 hopeless |= count >= HOPELESS * (rows.len() * value.pixels) as f64;
                 if let Op::Step { .. } = op {
-                    counted.push(found.len());
+                    self.prefix.counted.push(columns);
                 }
-                columns.push(found);
                 at += 1;
             }
             saved += costs.steps[step].dense * rows.len() as f64;
@@ -256,94 +308,87 @@ impl Analysis {
                 |live: &Live| program.values[live.value].pixels * program.values[live.value].channels;
             let expanded: usize = live.iter().map(elements).sum();
             let cost = dense - saved + spent + costs.expand * (expanded * rows.len()) as f64;
-            candidates.push(Candidate { steps: step + 1, cost });
+            self.candidates.push(Candidate { steps: step + 1, cost });
             if hopeless && mode == Sharing::Auto {
                 break;
             }
         }
-        let order = match mode {
-            Sharing::Auto => by_cost(&candidates, costs.least_gain),
+        let candidates = std::mem::take(&mut self.candidates);
+        let (worth, most) = match mode {
+            Sharing::Auto => (&candidates[..], (1.0 - costs.least_gain) * dense),
             Sharing::First(steps) => {
-                candidates[1..].iter().take(steps).next_back().copied().into_iter().collect()
+                let last = steps.min(candidates.len());
+                (&candidates[last.saturating_sub(1)..last], f64::INFINITY)
             }
-            Sharing::Off => Vec::new(),
+            Sharing::Off => (&[][..], 0.0),
         };
-        for (rank, &Candidate { steps, cost }) in order.iter().enumerate() {
-            let (places, buffers) = self.storage(steps, &columns, costs.channel_multiple);
+        let mut choice = Choice::Dense;
+        for (rank, Candidate { steps, cost }) in by_cost(worth, most).enumerate() {
+            self.store(steps, costs.channel_multiple);
             let values = 1 + program.ops_of(steps).len();
-            let made: usize = columns[1..values].iter().map(Columns::len).sum();
-            let used = restrictions.used(&columns[..values]);
-            let tables = restrictions.bytes(&used);
-            let bytes = (4 * buffers.iter().sum::<usize>() + tables + costs.column_bytes * made) as u64;
-            if bytes <= budget {
-                restrictions.keep(&used);
-                columns.truncate(values);
-                let cheapest = rank == 0;
-                return Choice::Shared(Box::new(Prefix {
-                    steps,
-                    rows,
-                    columns,
-                    restrictions,
-                    places,
-                    buffers,
-                    counted,
-                    cost,
-                    cheapest,
-                }));
+            let made: usize = self.totals[1..values].iter().sum();
+            let tables = self.prefix.restrictions.bytes(self.sets_after[values - 1]);
+            let columns = 4 * self.prefix.buffers().iter().sum::<usize>();
+            if (columns + tables + costs.column_bytes * made) as u64 <= budget {
+                self.prefix.steps = steps;
+                choice = Choice::Shared { cost, cheapest: rank == 0 };
+                break;
             }
+            choice = Choice::TooLarge;
         }
-        if order.is_empty() { Choice::Dense(counted) } else { Choice::TooLarge }
+        self.candidates = candidates;
+        choice
     }
 
-    /// The columns of a value: those of its making operation's readers' sets.
-    fn columns(
-        &mut self,
-        plan: &Plan,
-        value: ValueId,
-        op: Option<(usize, &Op)>,
-        presence: &Presence,
-        restrictions: &mut Restrictions,
-    ) -> Columns {
-        let sets = match &self.of_values[value] {
-            Some(sets) => sets.clone(),
-            None => {
-                let sets: Arc<[SetId]> = self.sets_of(plan, op).into();
-                self.of_values[value] = Some(sets.clone());
-                sets
-            }
-        };
-        restrictions.of.resize_with(self.sets.len(), || None);
-        let mut missing: Vec<SetId> =
-            sets.iter().copied().filter(|&set| restrictions.of[set as usize].is_none()).collect();
-        missing.sort_unstable();
-        missing.dedup();
-        let restrict =
-            |scratch: &mut Scratch, &set: &SetId| presence.restrict(&self.sets.players(set), scratch);
-        let made: Vec<Restriction> = missing.par_iter().map_init(Scratch::default, restrict).collect();
-        for (set, made) in missing.into_iter().zip(made) {
-            restrictions.of[set as usize] = Some(made);
+    /// Makes the tables of the block that was looked at last, which is shared.
+    pub fn complete(&mut self) {
+        let Prefix { steps, columns, restrictions, .. } = &mut self.prefix;
+        let values = 1 + self.program.ops_of(*steps).len();
+        restrictions.make(&self.sets, self.sets_after[values - 1]);
+        columns.resize_with(values.max(columns.len()), Columns::default);
+        // Those of no value that was ever shared were made in vain.
+        restrictions.keep(self.sets_after[columns.len() - 1]);
+        for (columns, sets) in columns[..values].iter_mut().zip(&self.of_values) {
+            columns.sets = sets.clone();
+            columns.starts.clear();
+            columns.starts.reserve(sets.len() + 1);
+            let mut total = 0;
+            columns.starts.push(total);
+            columns.starts.extend(sets.iter().map(|&set| {
+                total += restrictions.count_of(set);
+                total
+            }));
         }
-        let mut starts = Vec::with_capacity(sets.len() + 1);
-        let mut total = 0;
-        starts.push(0);
-        for &set in sets.iter() {
-            total += restrictions.of(set).rows.len();
-            starts.push(total);
+    }
+
+    /// Counts the columns of a value, the next one: a column for each restriction to each pixel's set.
+    fn count(&mut self, plan: &Plan, value: ValueId, op: Option<(usize, &Op)>) -> usize {
+        // Values are numbered in the order of operations.
+        debug_assert_eq!(value, self.totals.len());
+        if value == self.of_values.len() {
+            let sets = self.sets_of(plan, op).into();
+            self.of_values.push(sets);
+            self.sets_after.push(self.sets.len());
         }
-        Columns { sets, starts }
+        let restrictions = &mut self.prefix.restrictions;
+        if value < self.tabled {
+            restrictions.make(&self.sets, self.sets_after[value]);
+        } else {
+            restrictions.count(&self.sets, self.sets_after[value]);
+        }
+        let total = self.of_values[value].iter().map(|&set| restrictions.count_of(set)).sum();
+        self.totals.push(total);
+        total
     }
 
     /// The players of each pixel of what an operation makes, or of the input.
     fn sets_of(&mut self, plan: &Plan, op: Option<(usize, &Op)>) -> Vec<SetId> {
-        let known = |values: &[Option<Arc<[SetId]>>], value: ValueId| -> Arc<[SetId]> {
-            values[value].clone().unwrap_or_else(|| unreachable!("values are made in order"))
-        };
         let Some((step, op)) = op else {
             let Dependence { starts, players, .. } = &self.dependence;
             let pixel = |ends: &[u32]| players[ends[0] as usize..ends[1] as usize].iter().copied();
             return starts.windows(2).map(|ends| self.sets.of(pixel(ends))).collect();
         };
-        let values: Vec<Arc<[SetId]>> = op.reads().map(|value| known(&self.of_values, value)).collect();
+        let values: Vec<Arc<[SetId]>> = op.reads().map(|value| self.of_values[value].clone()).collect();
         let window = match (op, reading(&plan.steps[step].kernel)) {
             (Op::Step { .. }, Some(Reading::Window(sliding))) => Some(sliding),
             _ => None,
@@ -366,13 +411,13 @@ impl Analysis {
         all
     }
 
-    /// Which values may share a buffer if the first `steps` steps run over columns.
-    fn storage(&self, steps: usize, columns: &[Columns], multiple: usize) -> (Vec<usize>, Vec<usize>) {
-        let program = &self.program;
+    /// Finds which values share a buffer if the first `steps` steps run over columns.
+    fn store(&mut self, steps: usize, multiple: usize) {
+        let Analysis { program, totals, lifetimes, .. } = self;
         let ops = program.ops_of(steps);
-        let mut lifetimes: Vec<Lifetime> = Vec::with_capacity(ops.len() + 1);
+        lifetimes.clear();
         let floats =
-            |value: ValueId| columns[value].len() * program.values[value].channels.next_multiple_of(multiple);
+            |value: ValueId| totals[value] * program.values[value].channels.next_multiple_of(multiple);
         lifetimes.push(Lifetime { first: None, last: 0, len: floats(0).next_multiple_of(16) });
         for (at, (_, op)) in ops.iter().enumerate() {
             op.reads().for_each(|value| lifetimes[value].last = at);
@@ -385,11 +430,21 @@ impl Analysis {
         for live in &program.live[steps] {
             lifetimes[live.value].last = usize::MAX;
         }
-        share(&lifetimes)
+        self.prefix.storage.share(lifetimes);
     }
 }
 
 impl Prefix {
+    /// Buffer of each value among [`buffers`](Prefix::buffers).
+    pub fn places(&self) -> &[usize] {
+        &self.storage.places
+    }
+
+    /// Floats of each buffer; values that do not live at the same time share one.
+    pub fn buffers(&self) -> &[usize] {
+        &self.storage.buffers
+    }
+
     /// Multiply-adds of the shared steps, and of the same steps for every sample.
     pub fn macs(&self, plan: &Plan) -> [u64; 2] {
         let rows = self.rows.len() as u64;

@@ -69,10 +69,10 @@ impl Sets {
         if same { first } else { self.number() }
     }
 
-    /// The players of a set, ascending.
-    pub fn players(&self, set: SetId) -> Vec<u32> {
+    /// Writes the players of a set, ascending.
+    pub fn players(&self, set: SetId, players: &mut Vec<u32>) {
+        players.clear();
         let bits = &self.bits[set as usize * self.words..][..self.words];
-        let mut players = Vec::new();
         for (word, &bits) in bits.iter().enumerate() {
             let mut left = bits;
             while left != 0 {
@@ -80,7 +80,6 @@ impl Sets {
                 left &= left - 1;
             }
         }
-        players
     }
 }
 
@@ -95,7 +94,9 @@ mod tests {
         assert_eq!(sets.of([129, 3]), a);
         assert_eq!(sets.of([]), EMPTY);
         let both = sets.union([a, b, a, EMPTY]);
-        assert_eq!(sets.players(both), [3, 64, 129]);
+        let mut players = vec![5];
+        sets.players(both, &mut players);
+        assert_eq!(players, [3, 64, 129]);
         assert_eq!(sets.union([b, a]), both);
         assert_eq!(sets.union([a, a]), a);
         assert_eq!(sets.len(), 4);

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
-pub(super) use columns::ColumnRows;
+pub(super) use columns::{ColumnRows, Source as ColumnSource};
 use columns::{OverColumns, Task};
 pub(super) use costs::costs;
 use costs::is_depthwise;
@@ -31,6 +31,9 @@ use crate::plan::{Kernel, Plan};
 
 /// Tasks for each thread, at least: the last one to finish keeps the others waiting.
 const TASKS: usize = 8;
+
+/// One part in so many of a block's columns is room for the blocks after it: what [`Sharer`] leaves of its budget.
+const SPARE: usize = 50;
 
 /// Blocks of columns in a task, at most.
 const BLOCKS: usize = 16;
@@ -71,13 +74,17 @@ unsafe impl Sync for Block<'_> {}
 impl<'a> Block<'a> {
     /// Places a block's values in `memory`.
     pub fn new(plan: &'a Plan, program: &'a Program, prefix: &'a Prefix, memory: &'a mut Aligned) -> Self {
-        memory.reserve(prefix.buffers.iter().sum());
+        let floats: usize = prefix.buffers().iter().sum();
+        if memory.len() < floats {
+            // Another block may have a few columns more; pages that no column touches cost nothing.
+            memory.reserve(floats + floats / SPARE);
+        }
         Block { plan, program, prefix, memory: memory.as_mut_slice().as_mut_ptr() }
     }
 
     /// The columns of a value from a channel on.
     pub fn columns(&self, value: ValueId, channel: usize) -> ColumnRows<'_> {
-        let skip: usize = self.prefix.buffers[..self.prefix.places[value]].iter().sum();
+        let skip: usize = self.prefix.buffers()[..self.prefix.places()[value]].iter().sum();
         ColumnRows {
             // SAFETY: `new` has made room for all buffers; a value's place is one of them.
             base: unsafe { self.memory.add(skip + channel) },
@@ -91,16 +98,17 @@ impl<'a> Block<'a> {
         let input = Input { expander, first_row: self.prefix.rows.start };
         self.run_op(level, &input, &[], 0, None, threads);
         for (step, op) in self.program.ops_of(self.prefix.steps) {
-            let columns = |source: &Source| self.columns(source.value, source.channel);
             match op {
                 Op::Step { inputs, output } => {
-                    let inputs: Vec<_> = inputs.iter().map(columns).collect();
+                    let columns = |source: &Source| self.columns(source.value, source.channel);
+                    // One, or two if there is a residual or a second operand.
+                    let both = [&inputs[0], inputs.get(1).unwrap_or(&inputs[0])].map(columns);
                     let kernel = shared.step(level, self.plan, *step);
-                    self.run_op(level, kernel, &inputs, *output, Some(*step), threads);
+                    self.run_op(level, kernel, &both[..inputs.len()], *output, Some(*step), threads);
                 }
                 Op::Join { pieces, output } => {
-                    let inputs: Vec<_> = pieces.iter().map(|piece| columns(&piece.from)).collect();
-                    self.run_op(level, &Join { pieces }, &inputs, *output, Some(*step), threads);
+                    let join = Join { block: self, pieces };
+                    self.run_op(level, &join, &[], *output, Some(*step), threads);
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! Steps that treat every pixel by itself, and what moves columns: joins, the input, samples from columns.
 
+use super::Block;
 use super::columns::{ColumnRows, OverColumns, Task};
 use crate::device::cpu::compiled::{Executable, compile};
 use crate::device::cpu::memory::{Operands, Rows, Workspace};
@@ -73,8 +74,10 @@ impl OverColumns for OnePixel {
     }
 }
 
-/// Copies of values side by side; the task's inputs are the pieces' first channels.
+/// Copies of values side by side.
 pub(crate) struct Join<'a> {
+    /// Where the values are.
+    pub block: &'a Block<'a>,
     /// Which channels go where.
     pub pieces: &'a [Piece],
 }
@@ -86,8 +89,9 @@ impl OverColumns for Join<'_> {
 
     unsafe fn run(&self, _level: Level, task: &Task<'_>, _work: &mut Workspace) {
         for group in task.groups(task.range.clone()) {
-            for (piece, input) in self.pieces.iter().zip(task.inputs) {
-                let source = task.source(input, group.pixel);
+            for piece in self.pieces {
+                let source =
+                    task.source(&self.block.columns(piece.from.value, piece.from.channel), group.pixel);
                 for (column, &row) in (group.column..).zip(group.rows) {
                     // SAFETY: both rows have the piece's channels.
                     unsafe {

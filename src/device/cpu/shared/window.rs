@@ -2,7 +2,7 @@
 
 use super::columns::{OverColumns, Task};
 use crate::device::cpu::direct::bias;
-use crate::device::cpu::memory::{Aligned, Workspace};
+use crate::device::cpu::memory::{Aligned, Taps, Workspace, emptied};
 use crate::device::cpu::pool::divisor;
 use crate::device::cpu::simd::{Job, Level, Simd};
 use crate::model::PoolKind;
@@ -38,8 +38,8 @@ impl OverColumns for Depthwise {
         BLOCK
     }
 
-    unsafe fn run(&self, level: Level, task: &Task<'_>, _work: &mut Workspace) {
-        level.run(Filtering { step: self, task });
+    unsafe fn run(&self, level: Level, task: &Task<'_>, work: &mut Workspace) {
+        level.run(Filtering { step: self, task, taps: &mut work.taps });
     }
 }
 
@@ -48,14 +48,15 @@ impl OverColumns for Pool {
         BLOCK
     }
 
-    unsafe fn run(&self, level: Level, task: &Task<'_>, _work: &mut Workspace) {
-        level.run(Pooling { pool: self, task });
+    unsafe fn run(&self, level: Level, task: &Task<'_>, work: &mut Workspace) {
+        level.run(Pooling { pool: self, task, taps: &mut work.taps });
     }
 }
 
 struct Filtering<'a> {
     step: &'a Depthwise,
     task: &'a Task<'a>,
+    taps: &'a mut Taps,
 }
 
 impl Job for Filtering<'_> {
@@ -63,8 +64,8 @@ impl Job for Filtering<'_> {
     fn run<S: Simd>(self, simd: S) {
         let conv = &self.step.conv;
         let weights = self.step.weights.as_slice().as_ptr();
-        let mut sources = Vec::new();
-        let mut taps: Vec<(*const f32, *const f32)> = Vec::new();
+        let mut sources = emptied(std::mem::take(&mut self.taps.sources));
+        let taps = &mut self.taps.reads;
         for group in self.task.groups(self.task.range.clone()) {
             sources.clear();
             inside(&conv.sliding, group.pixel, |tap, pixel| {
@@ -85,7 +86,7 @@ impl Job for Filtering<'_> {
                             true => simd.splat(0.0),
                             false => simd.load_upto(self.step.bias.as_ptr().add(channel), left),
                         };
-                        for &(from, weight) in &taps {
+                        for &(from, weight) in taps.iter() {
                             let x = simd.load_upto(from.add(channel), left);
                             sum = simd.mul_add(x, simd.load_upto(weight.add(channel), left), sum);
                         }
@@ -99,12 +100,15 @@ impl Job for Filtering<'_> {
                 }
             }
         }
+        taps.clear();
+        self.taps.sources = emptied(sources);
     }
 }
 
 struct Pooling<'a> {
     pool: &'a Pool,
     task: &'a Task<'a>,
+    taps: &'a mut Taps,
 }
 
 impl Job for Pooling<'_> {
@@ -112,24 +116,24 @@ impl Job for Pooling<'_> {
     fn run<S: Simd>(self, simd: S) {
         let Pool { kind, sliding, channels } = self.pool;
         let max = *kind == PoolKind::Max;
-        let mut sources = Vec::new();
-        let mut taps: Vec<*const f32> = Vec::new();
+        let mut sources = emptied(std::mem::take(&mut self.taps.sources));
+        let taps = &mut self.taps.reads;
         for group in self.task.groups(self.task.range.clone()) {
             sources.clear();
-            inside(sliding, group.pixel, |_, pixel| {
-                sources.push(self.task.source(&self.task.inputs[0], pixel));
+            inside(sliding, group.pixel, |tap, pixel| {
+                sources.push((tap, self.task.source(&self.task.inputs[0], pixel)));
             });
             let scale = simd.splat(1.0 / divisor(self.pool, group.pixel) as f32);
             for (column, &row) in (group.column..).zip(group.rows) {
                 taps.clear();
-                taps.extend(sources.iter().map(|source| source.of(row)));
+                taps.extend(sources.iter().map(|(_, source)| (source.of(row), std::ptr::null())));
                 // SAFETY (rest): every row has the pool's channels.
                 let out = unsafe { self.task.output.at(column) };
                 for channel in (0..*channels).step_by(S::LANES) {
                     let left = channels - channel;
                     unsafe {
                         let mut result = simd.splat(if max { f32::NEG_INFINITY } else { 0.0 });
-                        for from in &taps {
+                        for (from, _) in taps.iter() {
                             let tap = simd.load_upto(from.add(channel), left);
                             result = if max {
                                 simd.keep_nan(result, simd.max(result, tap))
@@ -145,5 +149,7 @@ impl Job for Pooling<'_> {
                 }
             }
         }
+        taps.clear();
+        self.taps.sources = emptied(sources);
     }
 }
