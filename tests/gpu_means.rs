@@ -3,14 +3,17 @@
 #[allow(dead_code, reason = "shared with other test files")]
 #[path = "common/gpu.rs"]
 mod gpu;
+#[allow(dead_code, reason = "shared with other test files")]
+#[path = "common/perceptron.rs"]
+mod perceptron;
 
 use std::sync::Arc;
 
 use gpu::gpu;
-use ndarray::ArrayView2;
+use perceptron::{FUSED, Table, agree, distance};
 use whybox::device::{Means, MeansForm, RunOptions};
 use whybox::model::{Activation, Model};
-use whybox::perturb::{Background, Coalitions, Rows, TableMasker};
+use whybox::perturb::{Background, Rows, TableMasker};
 use whybox::{Device, Error, Network};
 
 const FEATURES: usize = 6;
@@ -117,189 +120,6 @@ fn what_cannot_be_averaged_is_an_error() {
     assert!(matches!(&error, Err(Error::Numeric(_))), "{error:?}");
 }
 
-/// A perceptron as plain numbers, and the table that it is asked about.
-#[derive(Clone)]
-struct Table {
-    widths: Vec<usize>,
-    hidden: Activation,
-    /// `true`: its logarithm.
-    softmax: Option<bool>,
-    /// Whether the network takes square roots of the features first.
-    roots: bool,
-    instances: usize,
-    background: usize,
-    coalitions: usize,
-    /// Player of each feature.
-    groups: Vec<usize>,
-    /// Players of the game; the others always show the instance.
-    players: Vec<usize>,
-    outputs: Vec<usize>,
-}
-
-impl Table {
-    fn new(widths: &[usize], instances: usize, background: usize, coalitions: usize) -> Self {
-        Table {
-            widths: widths.to_vec(),
-            hidden: Activation::Relu,
-            softmax: None,
-            roots: false,
-            instances,
-            background,
-            coalitions,
-            groups: (0..widths[0]).collect(),
-            players: (0..widths[0]).collect(),
-            outputs: (0..widths[widths.len() - 1]).collect(),
-        }
-    }
-
-    /// Weights `[outputs, inputs]` and biases of each layer.
-    fn layers(&self) -> Vec<[Vec<f32>; 2]> {
-        let layer = |(number, pair): (usize, &[usize])| {
-            let scale = 1.5 / (pair[0] as f32).sqrt();
-            let weight = (0..pair[0] * pair[1]).map(|at| scale * number_at(1000 * number + at)).collect();
-            [weight, (0..pair[1]).map(|at| 0.5 * number_at(77 + number + at)).collect()]
-        };
-        self.widths.windows(2).enumerate().map(layer).collect()
-    }
-
-    fn model(&self) -> Model {
-        let mut builder = Model::builder("perceptron", &self.widths[..1]);
-        if self.roots {
-            builder = builder.activation(Activation::Sqrt).expect("a function");
-        }
-        let layers = self.layers();
-        for (layer, [weight, bias]) in layers.iter().enumerate() {
-            builder = builder.linear(weight, bias, bias.len()).expect("shapes fit");
-            if layer + 1 < layers.len() {
-                builder = builder.activation(self.hidden).expect("a function");
-            }
-        }
-        if let Some(log) = self.softmax {
-            builder = builder.softmax_along(0, log).expect("an axis");
-        }
-        builder.build().expect("a sound network")
-    }
-
-    fn rows(&self, rows: usize, seed: usize) -> Vec<f32> {
-        let numbers = (0..rows * self.widths[0]).map(|at| 2.0 * number_at(seed + at));
-        numbers.map(|x| if self.roots { x.abs() } else { x }).collect()
-    }
-
-    fn instance_rows(&self) -> Vec<f32> {
-        self.rows(self.instances, 5)
-    }
-
-    fn background_rows(&self) -> Vec<f32> {
-        self.rows(self.background, 600)
-    }
-
-    fn weights(&self) -> Vec<f64> {
-        let weights: Vec<f64> = (0..self.background).map(|at| 0.2 + (at % 7) as f64).collect();
-        let sum: f64 = weights.iter().sum();
-        weights.iter().map(|weight| weight / sum).collect()
-    }
-
-    fn sets(&self) -> Coalitions {
-        let mut sets = Coalitions::new(self.players.len());
-        for row in 0..self.coalitions {
-            sets.push(|player| number_at(31 * row + 7 * player) > 0.0);
-        }
-        sets
-    }
-
-    fn view<'a>(&self, rows: &'a [f32]) -> ArrayView2<'a, f32> {
-        let features = self.widths[0];
-        ArrayView2::from_shape((rows.len() / features, features), rows).expect("whole rows")
-    }
-
-    /// The fused means on a device: `[coalitions, instances, outputs]`.
-    fn fused(&self, device: &Device, instances: &[f32], background: &[f32]) -> Vec<f64> {
-        let masker = TableMasker::new(self.view(instances), self.view(background))
-            .and_then(|masker| masker.grouped(&self.groups))
-            .and_then(|masker| masker.restricted(&self.players))
-            .expect("a sound table");
-        let rows = Background::new(masker, Arc::new(self.sets())).expect("sets of the table's players");
-        let options = RunOptions { means: Some(MeansForm::Fused), ..RunOptions::default() };
-        let asked = Means { weights: &self.weights(), outputs: &self.outputs };
-        let mut all = Vec::new();
-        let sink = &mut |groups: std::ops::Range<usize>, values: &[f64]| {
-            assert_eq!(groups.start * self.outputs.len(), all.len(), "groups come in order");
-            assert_eq!(groups.len() * self.outputs.len(), values.len());
-            all.extend_from_slice(values);
-            Ok(())
-        };
-        let report = device.load(&self.model()).and_then(|net| net.means(&rows, &asked, &options, sink));
-        assert_eq!(report.expect("a sound run").form, MeansForm::Fused);
-        all
-    }
-
-    /// The same by the definition: every row by itself, in f64.
-    fn by_definition(&self, instances: &[f32], background: &[f32]) -> Vec<f64> {
-        let (layers, sets, weights) = (self.layers(), self.sets(), self.weights());
-        let features = self.widths[0];
-        let mut means = Vec::new();
-        for set in 0..self.coalitions {
-            let present = |feature: usize| {
-                let player = self.players.iter().position(|&player| player == self.groups[feature]);
-                player.is_none_or(|player| sets.contains(set, player))
-            };
-            for instance in instances.chunks_exact(features) {
-                let mut sums = vec![0.0; self.outputs.len()];
-                for (other, weight) in background.chunks_exact(features).zip(&weights) {
-                    let row = (0..features).map(|j| if present(j) { instance[j] } else { other[j] });
-                    let answers = self.answers(&layers, row.map(f64::from).collect());
-                    for (sum, &output) in sums.iter_mut().zip(&self.outputs) {
-                        *sum += weight * answers[output];
-                    }
-                }
-                means.extend(sums);
-            }
-        }
-        means
-    }
-
-    fn answers(&self, layers: &[[Vec<f32>; 2]], mut row: Vec<f64>) -> Vec<f64> {
-        if self.roots {
-            row.iter_mut().for_each(|x| *x = x.sqrt());
-        }
-        for (number, [weight, bias]) in layers.iter().enumerate() {
-            let neuron = |(weight, &bias): (&[f32], &f32)| {
-                let sum: f64 = weight.iter().zip(&row).map(|(&w, &x)| f64::from(w) * x).sum();
-                let sum = sum + f64::from(bias);
-                match self.hidden {
-                    _ if number + 1 == layers.len() => sum,
-                    Activation::Relu => sum.max(0.0),
-                    Activation::Tanh => sum.tanh(),
-                    other => panic!("{other:?} has no reference here"),
-                }
-            };
-            row = weight.chunks_exact(row.len()).zip(bias).map(neuron).collect();
-        }
-        if let Some(log) = self.softmax {
-            let sum: f64 = row.iter().map(|x| x.exp()).sum();
-            row.iter_mut().for_each(|x| *x = if log { *x - sum.ln() } else { x.exp() / sum });
-        }
-        row
-    }
-}
-
-/// The like without a period, for larger tables.
-fn number_at(at: usize) -> f32 {
-    let mixed = (at as u32 ^ 0x9e37_79b9).wrapping_mul(0x85eb_ca6b);
-    let mixed = (mixed ^ (mixed >> 15)).wrapping_mul(0xc2b2_ae35);
-    (mixed >> 8) as f32 / (1 << 23) as f32 - 1.0
-}
-
-/// Largest difference over the largest value.
-fn distance(found: &[f64], expected: &[f64]) -> f64 {
-    assert_eq!(found.len(), expected.len());
-    let largest = expected.iter().fold(1e-3_f64, |most, x| most.max(x.abs()));
-    found.iter().zip(expected).fold(0.0_f64, |most, (a, b)| most.max((a - b).abs())) / largest
-}
-
-/// f32 against f64: 2e-7 was seen.
-const FUSED: f64 = 1e-6;
-
 #[test]
 fn fused_means_are_those_of_the_definition() {
     let Some(device) = gpu() else { return };
@@ -326,13 +146,7 @@ fn fused_means_are_those_of_the_definition() {
         Table { players: vec![], ..Table::new(&[3, 10, 1], 17, 9, 2) },
         Table::new(&[1, 1], 1, 1, 2),
     ];
-    for table in tables {
-        let (instances, background) = (table.instance_rows(), table.background_rows());
-        let found = table.fused(&device, &instances, &background);
-        let error = distance(&found, &table.by_definition(&instances, &background));
-        println!("{:?}: {error:.1e}", table.widths);
-        assert!(error < FUSED, "{:?} on {} instances: {error:e}", table.widths, table.instances);
-    }
+    agree(&device, &tables);
 }
 
 #[test]
@@ -361,7 +175,13 @@ fn fused_means_can_differ() {
 #[test]
 fn an_instance_gets_alone_what_it_gets_among_others() {
     let Some(device) = gpu() else { return };
-    for table in [Table::new(&[6, 30, 9, 2], 35, 300, 5), Table::new(&[6, 64, 64, 1], 17, 2, 5)] {
+    let pairs = |table| Table { complements: vec![2, 4], ..table };
+    for table in [
+        Table::new(&[6, 30, 9, 2], 35, 300, 5),
+        Table::new(&[6, 64, 64, 1], 17, 2, 5),
+        pairs(Table::new(&[6, 30, 9, 2], 35, 300, 5)),
+        pairs(Table::new(&[6, 64, 64, 20], 17, 2, 5)),
+    ] {
         let (instances, background) = (table.instance_rows(), table.background_rows());
         let (together, outputs) = (table.fused(&device, &instances, &background), table.outputs.len());
         for number in [0, 1, 15, 16, table.instances - 1] {
@@ -376,13 +196,16 @@ fn an_instance_gets_alone_what_it_gets_among_others() {
 
 #[test]
 fn a_dispatch_may_end_between_the_instances_of_a_coalition() {
-    // 220 coalitions × 5 chunks of 8 instances: more tasks than the 1,092 of a dispatch, which are no multiple of 5.
+    // 220 coalitions × 5 chunks of 8 instances: more tasks than the 1,092 of a dispatch, which are no multiple of 5; and
+    // 110 pairs and a coalition × 8 chunks of 5 instances: more than the 873 of a dispatch, which are no multiple of 8.
     let Some(device) = gpu() else { return };
-    let table = Table::new(&[13, 60], 40, 2, 220);
-    let (instances, background) = (table.instance_rows(), table.background_rows());
-    let found = table.fused(&device, &instances, &background);
-    let error = distance(&found, &table.by_definition(&instances, &background));
-    assert!(error < FUSED, "{error:e}");
+    agree(
+        &device,
+        &[
+            Table::new(&[13, 60], 40, 2, 220),
+            Table { complements: (2..221).step_by(2).collect(), ..Table::new(&[13, 60], 40, 2, 221) },
+        ],
+    );
 }
 
 #[test]
@@ -420,7 +243,8 @@ fn cells_that_are_not_read_may_be_no_numbers() {
     // The network takes square roots: −1 becomes NaN, where a background row hides behind a present player or an
     // instance's cell behind an absent one.
     let Some(device) = gpu() else { return };
-    let table = Table { roots: true, players: vec![0, 2, 3], ..Table::new(&[4, 18, 2], 17, 11, 1) };
+    let table =
+        Table { before: Activation::Sqrt, players: vec![0, 2, 3], ..Table::new(&[4, 18, 2], 17, 11, 1) };
     let (mut instances, mut background) = (table.instance_rows(), table.background_rows());
     let sets = table.sets();
     let absent = (0..3).find(|&player| !sets.contains(0, player)).expect("not all are present");

@@ -18,6 +18,7 @@ mod encode_movement;
 mod encode_rows;
 mod failure;
 mod grid;
+mod head;
 mod mean_sums;
 mod network;
 mod opening;
@@ -31,6 +32,7 @@ mod session;
 mod source;
 mod storage;
 mod table_mlp;
+mod table_units;
 mod timing;
 mod uniforms;
 

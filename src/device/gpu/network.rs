@@ -9,6 +9,7 @@ use super::arena::Arena;
 use super::columns::Columns;
 use super::encode::{Dispatch, Encoder, constants};
 use super::failure::Failure;
+use super::head::{Meeting, Parts};
 use super::mean_sums::{self, GroupSums};
 use super::opening::{Masked, Opening, whole_words};
 use super::pack::Packed;
@@ -21,11 +22,12 @@ use super::table_mlp;
 use super::timing::Timer;
 use crate::device::sharer::FEWEST_ROWS;
 use crate::device::{
-    Engine, MeanSink, Means, MeansForm, MeansReport, RunOptions, RunReport, Sink, StepProfile, cannot_fuse,
+    Engine, MeanSink, Means, MeansForm, MeansReport, Precision, RunOptions, RunReport, Sink, StepProfile,
+    cannot_fuse,
 };
 use crate::perturb::Expander;
 use crate::plan::sharing::Analysis;
-use crate::plan::{FirstLayer, Mlp, Needs, Plan, Schedule, Sharing, check};
+use crate::plan::{FirstLayer, Head, Mlp, Needs, Plan, Schedule, Sharing, check};
 use crate::{Error, Result};
 
 /// Cap on the bytes of activations if none is given.
@@ -53,6 +55,8 @@ struct Asked<'a> {
     options: &'a RunOptions,
     /// Whether weighted sums of groups come back instead of answers.
     means: Option<&'a Means<'a>>,
+    /// The parts of table rows, if chunks begin behind the first layer.
+    parts: Option<&'a Parts<'a>>,
     /// Times the steps.
     timer: Option<&'a mut Timer>,
 }
@@ -66,6 +70,8 @@ pub struct GpuNetwork {
     constants: HashMap<Packed, wgpu::Buffer>,
     /// The network as a chain of Linear layers, if it is one.
     mlp: Option<Mlp>,
+    /// Its first layer, if that is Linear over the whole row.
+    head: Option<Head>,
     /// The buffers of the last run, for the next one.
     spare: Mutex<Option<Session>>,
 }
@@ -76,9 +82,9 @@ impl GpuNetwork {
         check(&plan)?;
         let precision = gpu.precision;
         check_storage(&plan, precision)?;
-        let mlp = Mlp::of(&plan);
-        let mut network =
-            GpuNetwork { gpu, plan, overrides, constants: HashMap::new(), mlp, spare: Mutex::new(None) };
+        let (mlp, head) = (Mlp::of(&plan), Head::of(&plan));
+        let (constants_of, spare) = (HashMap::new(), Mutex::new(None));
+        let mut network = GpuNetwork { gpu, plan, overrides, constants: constants_of, mlp, head, spare };
         for step in &network.plan.clone().steps {
             for packed in constants(step) {
                 if !network.constants.contains_key(&packed) {
@@ -121,7 +127,8 @@ impl GpuNetwork {
         options: &RunOptions,
         sink: &mut Sink<'_>,
     ) -> Result<RunReport> {
-        self.run_async(Asked { perturbation, rows, options, means: None, timer: None }, sink).await
+        self.run_async(Asked { perturbation, rows, options, means: None, parts: None, timer: None }, sink)
+            .await
     }
 
     async fn run_async(&self, mut asked: Asked<'_>, sink: &mut Sink<'_>) -> Result<RunReport> {
@@ -139,12 +146,16 @@ impl GpuNetwork {
                 "leave the choice open: it needs a convolution without groups, and an input varied by segments",
             ));
         }
-        let mut columns = self.columns(perturbation, rows, options)?;
+        let mut columns = match asked.parts {
+            Some(_) => None,
+            None => self.columns(perturbation, rows, options)?,
+        };
+        let needs = self.needs(asked.parts);
         let first_layer = if masked.is_some() { FirstLayer::Masked } else { FirstLayer::Expanded };
         let mut preferred = self.preferred_rows();
         let mut done = 0;
         let chunk_rows = loop {
-            let schedule = self.schedule(rows, options, preferred)?;
+            let schedule = self.schedule(rows, options, preferred, needs)?;
             let (sharing, most_rows) = match &mut columns {
                 Some((columns, most_rows)) => (Some(columns), *most_rows),
                 None => (None, usize::MAX),
@@ -185,10 +196,12 @@ impl GpuNetwork {
         let Some(analysis) = Analysis::of(&self.plan, dependence, None)? else { return Ok(None) };
         // Columns may take half of the cap, and what the dense rest leaves.
         let cap = options.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES);
-        let Needs { fixed_bytes, sample_bytes } = Arena::needs(&self.plan, self.gpu.precision);
+        let needs = self.needs(None);
+        let Needs { fixed_bytes, sample_bytes } = needs;
         let most_rows = (cap / 2).saturating_sub(fixed_bytes) / sample_bytes.max(1);
         let most_rows = usize::try_from(most_rows).unwrap_or(usize::MAX).max(1);
-        let chunk_rows = self.schedule(rows, options, self.preferred_rows())?.chunk_rows.min(most_rows);
+        let chunk_rows =
+            self.schedule(rows, options, self.preferred_rows(), needs)?.chunk_rows.min(most_rows);
         let budget = cap.saturating_sub(fixed_bytes + chunk_rows as u64 * sample_bytes);
         let budget = budget.min(self.gpu.caps.binding_bytes);
         let columns = Columns::new(&self.plan, analysis, perturbation, options.sharing, budget);
@@ -210,7 +223,9 @@ impl GpuNetwork {
         options: &RunOptions,
         sink: &mut MeanSink<'_>,
     ) -> Result<MeansReport> {
+        let mut parts = None;
         if options.means != Some(MeansForm::Rows) {
+            let forced = options.means == Some(MeansForm::Fused);
             let both = self.mlp.as_ref().zip(perturbation.mixture());
             let binding_bytes = self.gpu.caps.binding_bytes;
             if let Some((mlp, mixture)) =
@@ -218,7 +233,8 @@ impl GpuNetwork {
             {
                 return Ok(table_mlp::run(self, mlp, mixture, means, sink).await?);
             }
-            if options.means == Some(MeansForm::Fused) {
+            parts = self.parts(perturbation, rows, means, options, forced)?;
+            if forced && parts.is_none() {
                 return Err(cannot_fuse());
             }
         }
@@ -226,23 +242,57 @@ impl GpuNetwork {
             return means
                 .by_rows(self.plan.outputs, sink, |sink| self.evaluate(perturbation, rows, options, sink));
         }
-        let asked = Asked { perturbation, rows, options, means: Some(means), timer: None };
+        let asked =
+            Asked { perturbation, rows, options, means: Some(means), parts: parts.as_ref(), timer: None };
         self.run_async(asked, &mut mean_sums::adding(means, sink)).await?;
-        Ok(MeansReport { form: MeansForm::Rows })
+        Ok(MeansReport { form: if parts.is_some() { MeansForm::Fused } else { MeansForm::Rows } })
     }
 
-    fn schedule(&self, rows: usize, options: &RunOptions, preferred_rows: usize) -> Result<Schedule> {
+    /// The parts of table rows, if their chunks can begin behind the first layer and this pays or is forced. Not with f16
+    /// storage, which would round parts before they are added.
+    fn parts<'a>(
+        &'a self,
+        perturbation: &'a dyn Expander,
+        rows: usize,
+        means: &Means<'_>,
+        options: &RunOptions,
+        forced: bool,
+    ) -> Result<Option<Parts<'a>>> {
+        let (Some(head), Some(mixture)) = (&self.head, perturbation.mixture()) else { return Ok(None) };
+        let suits = self.gpu.precision == Precision::F32
+            && (forced || options.first_layer.is_none())
+            && means.weights.len() == mixture.background_rows()
+            && !means.outputs.is_empty();
+        if !suits {
+            return Ok(None);
+        }
+        let needs = Parts::needs(head, mixture, self.needs(None));
+        let chunk_rows = match self.schedule(rows, options, self.preferred_rows(), needs) {
+            Ok(schedule) => schedule.chunk_rows,
+            Err(error) if forced => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        let parts = Parts::new(head, mixture, chunk_rows, self.gpu.caps.binding_bytes);
+        Ok(parts.filter(|parts| forced || parts.pays(chunk_rows)))
+    }
+
+    /// What chunks take.
+    fn needs(&self, parts: Option<&Parts<'_>>) -> Needs {
+        let needs = Arena::needs(&self.plan, self.gpu.precision);
+        parts.map_or(needs, |parts| parts.chunk_needs(needs))
+    }
+
+    fn schedule(
+        &self,
+        rows: usize,
+        options: &RunOptions,
+        preferred_rows: usize,
+        needs: Needs,
+    ) -> Result<Schedule> {
         let binding_bytes = self.gpu.caps.binding_bytes;
         let memory_bytes = options.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES).min(binding_bytes);
         // All activations lie in one buffer that all chunks in flight share.
-        Schedule::new(
-            &self.plan,
-            rows,
-            None,
-            Arena::needs(&self.plan, self.gpu.precision),
-            memory_bytes,
-            preferred_rows,
-        )
+        Schedule::new(&self.plan, rows, None, needs, memory_bytes, preferred_rows)
     }
 
     /// Runs the rows from `done` on in chunks of `chunk_rows`; `done` counts the rows that `sink` has got.
@@ -264,6 +314,10 @@ impl GpuNetwork {
             Some(means) => Some(GroupSums::new(self, &session, means).await?),
             None => None,
         };
+        let mut meeting = match asked.parts {
+            Some(parts) => Some(Meeting::new(self, &session, parts).await?),
+            None => None,
+        };
         // The host prepares a chunk, and hands on the answers of another, while the device computes.
         let most = if asked.timer.is_some() { 1 } else { IN_FLIGHT };
         let mut flying: VecDeque<(Range<usize>, usize, wgpu::SubmissionIndex)> = VecDeque::new();
@@ -279,9 +333,10 @@ impl GpuNetwork {
                     (decided, shared) = (end.unwrap_or(rows), end.is_some());
                 }
                 let range = next..(next + chunk_rows).min(decided);
-                let start = match columns.as_deref_mut().filter(|_| shared) {
-                    Some(columns) => Start::Columns(columns),
-                    None => Start::Opening(&mut opening),
+                let start = match (columns.as_deref_mut().filter(|_| shared), &mut meeting) {
+                    (Some(columns), _) => Start::Columns(columns),
+                    (None, Some(meeting)) => Start::Meeting(meeting),
+                    (None, None) => Start::Opening(&mut opening),
                 };
                 let mut chunk = Chunk {
                     rows: range.clone(),
@@ -386,7 +441,7 @@ impl Engine for GpuNetwork {
     }
 
     fn chunk_rows(&self, rows: usize, options: &RunOptions) -> Result<usize> {
-        Ok(self.schedule(rows, options, self.preferred_rows())?.chunk_rows)
+        Ok(self.schedule(rows, options, self.preferred_rows(), self.needs(None))?.chunk_rows)
     }
 
     fn means(
@@ -407,7 +462,7 @@ impl Engine for GpuNetwork {
         options: &RunOptions,
     ) -> Result<Vec<StepProfile>> {
         let mut timer = Timer::new(&self.gpu, &self.plan)?;
-        let asked = Asked { perturbation, rows, options, means: None, timer: Some(&mut timer) };
+        let asked = Asked { perturbation, rows, options, means: None, parts: None, timer: Some(&mut timer) };
         pollster::block_on(self.run_async(asked, &mut |_, _| Ok(())))?;
         let costs = timer.kernels.into_iter().zip(timer.seconds);
         let profile = self.plan.steps.iter().zip(costs).map(|(step, (kernel, seconds))| StepProfile {

@@ -5,7 +5,7 @@ use crate::device::Precision;
 use crate::{Error, Result};
 
 /// Shaders that stay checked for good, since some of their data comes from outside the engine.
-const CHECKED: [&str; 3] = ["perturb/", "table_mlp", "group_sums"];
+const CHECKED: [&str; 3] = ["perturb/", "table_", "group_sums"];
 
 /// A compiled permutation with the layout of its bindings.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use super::arena::Arena;
 use super::columns::Columns;
 use super::encode::{Dispatch, Encoder};
 use super::failure::Failure;
+use super::head::Meeting;
 use super::mean_sums::GroupSums;
 use super::network::GpuNetwork;
 use super::opening::Opening;
@@ -123,7 +124,7 @@ impl Session {
     pub(crate) async fn submit(
         &mut self,
         network: &GpuNetwork,
-        chunk: &mut Chunk<'_, '_, '_>,
+        chunk: &mut Chunk<'_, '_, '_, '_>,
         slot: usize,
     ) -> Result<wgpu::SubmissionIndex, Failure> {
         let rows = chunk.rows.clone();
@@ -137,6 +138,9 @@ impl Session {
             if let Start::Columns(columns) = &mut chunk.start {
                 columns.write(network, self, &rows);
             }
+            if let Start::Meeting(meeting) = &mut chunk.start {
+                meeting.write(network, self, &rows);
+            }
             if let Some(sums) = chunk.sums.as_deref_mut() {
                 sums.write(network, self, &rows);
             }
@@ -144,6 +148,7 @@ impl Session {
             let (mut dispatches, steps_done) = match &chunk.start {
                 Start::Opening(opening) => (opening.recorded(), opening.steps_done()),
                 Start::Columns(columns) => (columns.recorded(), columns.steps_done()),
+                Start::Meeting(meeting) => (meeting.recorded(), meeting.steps_done()),
             };
             let steps = self.steps.iter().enumerate().skip(steps_done);
             dispatches.extend(steps.map(|(number, step)| Recorded {
@@ -207,11 +212,11 @@ impl Session {
 }
 
 /// A chunk to be submitted.
-pub(crate) struct Chunk<'a, 'b, 'c> {
+pub(crate) struct Chunk<'a, 'b, 'c, 'd> {
     /// Its rows of the run.
     pub rows: Range<usize>,
     /// How it begins,
-    pub start: Start<'a, 'b, 'c>,
+    pub start: Start<'a, 'b, 'c, 'd>,
     /// and, if only sums of groups are asked for, how it ends.
     pub sums: Option<&'a mut GroupSums>,
     /// Times its dispatches.
@@ -219,11 +224,13 @@ pub(crate) struct Chunk<'a, 'b, 'c> {
 }
 
 /// How a chunk begins.
-pub(crate) enum Start<'a, 'b, 'c> {
+pub(crate) enum Start<'a, 'b, 'c, 'd> {
     /// With its inputs, or the masked first layer.
     Opening(&'a mut Opening<'b>),
     /// Behind the steps that its block has run over columns.
     Columns(&'a mut Columns<'c>),
+    /// Behind its first layer, where instance and background meet.
+    Meeting(&'a mut Meeting<'d>),
 }
 
 /// A dispatch ready to be recorded.

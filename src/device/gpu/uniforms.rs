@@ -343,6 +343,50 @@ uniforms! {
         outputs: u32,
         quads_log2: u32,
         second: u32,
+        sides: u32,
+        pad_0: u32,
+        pad_1: u32,
+        pad_2: u32,
+    }
+
+    /// `shaders/table_parts.wgsl`
+    TablePartsParams as TABLE_PARTS {
+        total: u32,
+        groups_x: u32,
+        features: u32,
+        stride: u32,
+        instances: u32,
+        rows: u32,
+        first_unit: u32,
+        units: u32,
+        words: u32,
+        pad_0: u32,
+        pad_1: u32,
+        pad_2: u32,
+    }
+
+    /// `shaders/table_meet.wgsl`
+    TableMeetParams as TABLE_MEET {
+        total: u32,
+        groups_x: u32,
+        quads: u32,
+        channels: u32,
+        first_group: u32,
+        first_member: u32,
+        instances: u32,
+        background: u32,
+        first_unit: u32,
+        units: u32,
+        parts_base: u32,
+        parts_stride: u32,
+        out_base: u32,
+        out_sample: u32,
+        activation: u32,
+        low: f32,
+        high: f32,
+        pad_0: u32,
+        pad_1: u32,
+        pad_2: u32,
     }
 
     /// `shaders/gather.wgsl`
