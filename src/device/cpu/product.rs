@@ -24,6 +24,12 @@ pub(crate) const PASS_DEPTH: usize = 512;
 /// Most output channels of a tile.
 const MAX_WIDTH: usize = 64;
 
+/// Vectors of output channels of a register tile, at most: `v` of them take [`MR`] · v sums, v weights and an input. So
+/// 4 with 32 registers, 2 with 16.
+fn tile_vectors(level: Level) -> usize {
+    (level.registers() - 1) / (MR + 1)
+}
+
 /// A group of output channels that are summed together.
 #[derive(Clone, Copy)]
 struct Panel {
@@ -66,7 +72,7 @@ impl Packed {
         let mut panels = Vec::new();
         let mut offset = 0;
         let vectors = channels.div_ceil(lanes);
-        let count = vectors.div_ceil(level.tile_vectors()).max(1);
+        let count = vectors.div_ceil(tile_vectors(level)).max(1);
         let mut first = 0;
         for panel in 0..count {
             // Panels of equal width, or nearly: a narrow last one would waste the registers.
@@ -104,12 +110,12 @@ impl Packed {
 
     /// Floats of partial sums for each row, 0 if one pass does.
     pub fn partial_floats(&self, level: Level) -> usize {
-        if self.passes.len() == 1 { 0 } else { level.tile_vectors() * level.lanes() }
+        if self.passes.len() == 1 { 0 } else { tile_vectors(level) * level.lanes() }
     }
 
     /// [`partial_floats`](Packed::partial_floats) of a matrix that is packed later.
     pub fn partial_floats_for(level: Level, depth: usize) -> usize {
-        if depth <= PASS_DEPTH { 0 } else { level.tile_vectors() * level.lanes() }
+        if depth <= PASS_DEPTH { 0 } else { tile_vectors(level) * level.lanes() }
     }
 
     /// Contiguous floats of each row.

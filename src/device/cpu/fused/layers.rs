@@ -20,7 +20,7 @@ pub(super) struct Packed {
 impl Packed {
     pub fn new(level: Level, layer: &Dense) -> Self {
         // 32 registers hold 8 · 2 sums, 16 registers 4 · 2.
-        let most = if level.lanes() >= 16 { 8 } else { 4 };
+        let most = if level.registers() >= 32 { 8 } else { 4 };
         let mut weights = Aligned::zeros(layer.inputs * layer.outputs);
         let all = weights.as_mut_slice();
         let mut blocks = Vec::new();
@@ -53,7 +53,8 @@ impl Packed {
         assert!(self.weights.len() >= self.inputs * self.outputs && self.bias.len() == self.outputs);
         for &[first, count, start] in &self.blocks {
             // About as many sums for each number of outputs: enough to hide the latency of their additions.
-            let together = if count == 8 { 2 } else { (if S::LANES >= 16 { 16 } else { 8 } / count).min(8) };
+            let together =
+                if count == 8 { 2 } else { (if S::REGISTERS >= 32 { 16 } else { 8 } / count).min(8) };
             let mut column = 0;
             while column < columns {
                 let whole = column + together <= columns;

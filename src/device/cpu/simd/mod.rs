@@ -1,4 +1,4 @@
-//! One set of vector operations over three instruction sets.
+//! One set of vector operations over several instruction sets.
 //!
 //! Kernels are written once, as a [`Job`] generic over [`Simd`]. [`Level::run`] compiles a job for each
 //! instruction set inside a function with that set's `#[target_feature]`, so that every operation
@@ -7,7 +7,11 @@
 
 mod finish;
 mod math;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
+#[cfg(test)]
+mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -23,6 +27,8 @@ pub(crate) trait Simd: Copy {
     type Vector: Copy;
     /// Floats in a vector.
     const LANES: usize;
+    /// Vectors that the machine has registers for.
+    const REGISTERS: usize;
 
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::Vector;
@@ -34,9 +40,9 @@ pub(crate) trait Simd: Copy {
     fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// a · b + c
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-    /// The larger; `b` where either is NaN.
+    /// The larger; `b` or NaN where either is NaN.
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// The smaller; `b` where either is NaN.
+    /// The smaller; `b` or NaN where either is NaN.
     fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `b`, but NaN where `a` is.
     fn keep_nan(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
@@ -184,6 +190,9 @@ pub(crate) enum Level {
     /// 8 lanes.
     #[cfg(target_arch = "x86_64")]
     Avx2(x86::Avx2),
+    /// 4 lanes.
+    #[cfg(target_arch = "aarch64")]
+    Neon(neon::Neon),
     /// Whatever the compiler makes of plain loops.
     Portable(Portable),
 }
@@ -200,6 +209,10 @@ impl Level {
                 return Level::Avx2(token);
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        if let Some(token) = neon::Neon::detect() {
+            return Level::Neon(token);
+        }
         Level::Portable(Portable)
     }
 
@@ -211,6 +224,8 @@ impl Level {
             all.extend(x86::Avx512::detect().map(Level::Avx512));
             all.extend(x86::Avx2::detect().map(Level::Avx2));
         }
+        #[cfg(target_arch = "aarch64")]
+        all.extend(neon::Neon::detect().map(Level::Neon));
         all.push(Level::Portable(Portable));
         all
     }
@@ -222,7 +237,9 @@ impl Level {
             Level::Avx512(_) => "AVX-512",
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(_) => "AVX2",
-            Level::Portable(_) => Portable::NAME,
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon(_) => "NEON",
+            Level::Portable(_) => "portable",
         }
     }
 
@@ -233,21 +250,22 @@ impl Level {
             Level::Avx512(_) => x86::Avx512::LANES,
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(_) => x86::Avx2::LANES,
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon(_) => neon::Neon::LANES,
             Level::Portable(_) => Portable::LANES,
         }
     }
 
-    /// Vectors of output channels that a product's register tile holds, next to
-    /// [`MR`](super::product::MR) rows.
-    pub fn tile_vectors(self) -> usize {
+    /// Vectors that the machine has registers for.
+    pub fn registers(self) -> usize {
         match self {
-            // 32 registers: 6 · 4 sums, 4 weights, 1 input.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512(_) => 4,
-            // 16 registers: 6 · 2 sums, 2 weights, 1 input.
+            Level::Avx512(_) => x86::Avx512::REGISTERS,
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2(_) => 2,
-            Level::Portable(_) => Portable::TILE_VECTORS,
+            Level::Avx2(_) => x86::Avx2::REGISTERS,
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon(_) => neon::Neon::REGISTERS,
+            Level::Portable(_) => Portable::REGISTERS,
         }
     }
 
@@ -261,6 +279,9 @@ impl Level {
             // SAFETY: the token proves that the instructions exist.
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(token) => unsafe { x86::run_avx2(token, job) },
+            // SAFETY: the token proves that the instructions exist.
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon(token) => unsafe { neon::run_neon(token, job) },
             Level::Portable(token) => job.run(token),
         }
     }

@@ -1,20 +1,10 @@
-//! Plain Rust over small arrays, for machines without AVX2; on 64-bit ARM the compiler makes NEON of it.
+//! Plain Rust over small arrays, for machines without AVX2 and NEON, and as the plain twin of both in tests.
 
 use super::{Level, Simd};
 
 /// Four lanes.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
-
-impl Portable {
-    #[cfg(target_arch = "aarch64")]
-    pub const NAME: &'static str = "NEON";
-    #[cfg(not(target_arch = "aarch64"))]
-    pub const NAME: &'static str = "portable";
-
-    /// 64-bit ARM has 32 vector registers; others have 16.
-    pub const TILE_VECTORS: usize = if cfg!(target_arch = "aarch64") { 4 } else { 2 };
-}
 
 const LANES: usize = 4;
 
@@ -30,6 +20,8 @@ fn each(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; 
 impl Simd for Portable {
     type Vector = [f32; LANES];
     const LANES: usize = LANES;
+    /// Those of SSE and of NEON.
+    const REGISTERS: usize = if cfg!(target_arch = "aarch64") { 32 } else { 16 };
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::Vector {

@@ -50,6 +50,7 @@ pub(super) unsafe fn run_avx2<J: Job>(token: Avx2, job: J) {
 impl Simd for Avx512 {
     type Vector = __m512;
     const LANES: usize = 16;
+    const REGISTERS: usize = 32;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
@@ -185,6 +186,7 @@ unsafe fn mask8(count: usize) -> __m256i {
 impl Simd for Avx2 {
     type Vector = __m256;
     const LANES: usize = 8;
+    const REGISTERS: usize = 16;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
