@@ -8,6 +8,7 @@
 pub(crate) mod access;
 mod check;
 mod chunk;
+mod head;
 mod locality;
 mod lower;
 mod memory;
@@ -19,9 +20,10 @@ mod step;
 
 pub(crate) use check::check;
 pub use chunk::{FirstLayer, Needs, Schedule, human_bytes};
+pub(crate) use head::{Dense, Head};
 pub use locality::{Dependence, Locality};
 pub use mixture::Mixture;
-pub(crate) use mlp::{Dense, Mlp};
+pub(crate) use mlp::Mlp;
 pub use movement::*;
 pub use sharing::{Sharing, SharingReport};
 pub use step::*;
