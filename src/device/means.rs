@@ -58,7 +58,8 @@ pub enum MeansForm {
     /// Every row goes through the plan's steps; the responses are averaged: in f64, or on a GPU in f32 by pairs, chunk by
     /// chunk, so that only sums come back.
     Rows,
-    /// Instance and background meet behind the first layer; only means are written.
+    /// Instance and background meet behind the first layer, which has to be Linear over the whole row and its only reader: no
+    /// row of features is written. Of a small chain of Linear layers, nothing is written but means.
     Fused,
 }
 
@@ -150,6 +151,6 @@ pub(crate) fn cannot_fuse() -> Error {
     Error::parameter(
         "this network cannot take instance and background apart",
         "means: fused",
-        "leave the choice open: it needs a small chain of Linear layers, and rows of a table",
+        "leave the choice open: it needs a Linear layer over the whole row before everything else, and rows of a table",
     )
 }

@@ -205,8 +205,10 @@ impl Network {
 
     /// Evaluates every row of a perturbation and hands the weighted means of their groups to `sink`, in order.
     ///
-    /// Every `means.weights.len()` consecutive rows are a group. Where the network is a chain of Linear layers and
-    /// the perturbation mixes rows of tables ([`Background`](crate::perturb::Background)), no row is ever written.
+    /// Every `means.weights.len()` consecutive rows are a group. Where the perturbation mixes rows of tables
+    /// ([`Background`](crate::perturb::Background)) and the network's first layer is Linear over the whole row, what instances
+    /// and background add to that layer is computed once and combined; of a small chain of Linear layers, nothing is written but
+    /// means. (On a GPU this takes such a chain.)
     ///
     /// # Errors
     /// Those of [`run`](Network::run), [`Error::Parameter`] if the rows are no whole groups or an output does not

@@ -148,6 +148,13 @@ impl Head {
         None
     }
 
+    /// A layer by itself, for tests.
+    #[cfg(test)]
+    pub fn alone(layer: Dense) -> Self {
+        let output = View { buffer: 0, offset: 0, stride: layer.outputs };
+        Head { before: Vec::new(), layer, steps: 1, output }
+    }
+
     /// Applies to a row what happens before the layer.
     pub fn prepare(&self, row: &mut [f32]) {
         self.before.iter().for_each(|each| each.apply(row));

@@ -1,13 +1,14 @@
 //! A plan on the processor: what a run needs, and its chunks.
 
 mod chunk;
+mod head;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::chunk::{Chunk, Shared};
 use super::bands::{Group, Limits, groups};
 use super::compiled::{Executable, compile};
-use super::fused::Fused;
+use super::fused::{Asked, Fused, HeadMemory, Opening};
 use super::layout::{Layout, Segment};
 use super::memory::{Aligned, Workspace};
 use super::select::ConvKernel;
@@ -19,7 +20,7 @@ use crate::device::{
 };
 use crate::perturb::Expander;
 use crate::plan::sharing::Analysis;
-use crate::plan::{FirstLayer, Locality, Needs, Plan, Schedule, Sharing, check};
+use crate::plan::{FirstLayer, Head, Locality, Needs, Plan, Schedule, Sharing, check};
 use crate::{Error, Result};
 
 /// Activations of a run take at most so many bytes unless the caller says otherwise.
@@ -63,6 +64,8 @@ pub struct CpuNetwork {
     layout: Layout,
     /// The network as a chain of Linear layers, if it is one.
     fused: Option<Fused>,
+    /// Its first layer, if that is Linear over the whole row.
+    head: Option<Head>,
     /// The steps that can run over columns.
     shared: SharedSteps,
     /// Memory of the last run, for the next.
@@ -76,6 +79,8 @@ struct Memory {
     columns: Aligned,
     /// and which there are: what was found out about the input's pixels, and tables of blocks.
     analysis: Option<Analysis>,
+    /// Sums behind the first layer.
+    head: HeadMemory,
     threads: Vec<Mutex<Thread>>,
     responses: Vec<f32>,
 }
@@ -87,8 +92,21 @@ impl Memory {
             let Workspace { scratch, partial, between, .. } = &thread.work;
             thread.own.len() + scratch.len() + partial.len() + between.len()
         };
-        let floats = self.shared.len() + self.columns.len() + self.threads.iter().map(thread).sum::<usize>();
+        let floats = self.shared.len()
+            + self.columns.len()
+            + self.head.floats()
+            + self.threads.iter().map(thread).sum::<usize>();
         (floats * size_of::<f32>()) as u64
+    }
+
+    /// Makes it ready for a run.
+    fn prepare(&mut self, options: &RunOptions) {
+        if self.bytes() > options.memory_bytes.unwrap_or(DEFAULT_CAP_BYTES) {
+            // A run before had a larger cap.
+            *self = Memory::default();
+        }
+        let threads = rayon::current_num_threads();
+        self.threads.resize_with(threads.max(self.threads.len()), Mutex::default);
     }
 }
 
@@ -114,7 +132,7 @@ impl CpuNetwork {
         let segments = segments(&plan, &steps);
         let layout = Layout::new(&plan, &segments)?;
         let groups = groups(level, &plan, &steps, &segments, &layout, bands, forced)?;
-        let fused = Fused::of(&plan);
+        let (fused, head) = (Fused::of(&plan), Head::of(&plan));
         let shared = SharedSteps::new(&plan);
         Ok(CpuNetwork {
             level,
@@ -124,6 +142,7 @@ impl CpuNetwork {
             groups,
             layout,
             fused,
+            head,
             shared,
             memory: Mutex::default(),
         })
@@ -175,15 +194,29 @@ impl CpuNetwork {
         // The fused form averages over the background and nothing else.
         let mixture =
             perturbation.mixture().filter(|mixture| mixture.background_rows() == means.weights.len());
-        match (self.fused.as_ref().zip(mixture), options.means) {
-            (Some((fused, mixture)), form)
-                if form == Some(MeansForm::Fused) || form.is_none() && fused.pays(self.level, mixture) =>
+        let forced = options.means == Some(MeansForm::Fused);
+        if let Some(mixture) = mixture.filter(|_| options.means != Some(MeansForm::Rows)) {
+            if let Some(fused) = self.fused.as_ref().filter(|fused| forced || fused.pays(self.level, mixture))
             {
-                fused.run(self.level, mixture, means, options.memory_bytes.unwrap_or(DEFAULT_CAP_BYTES), sink)
+                let cap = options.memory_bytes.unwrap_or(DEFAULT_CAP_BYTES);
+                return fused.run(self.level, mixture, means, cap, sink);
             }
-            (None, Some(MeansForm::Fused)) => Err(cannot_fuse()),
-            _ => means.by_rows(self.plan.outputs, sink, |sink| self.run(perturbation, rows, options, sink)),
+            let asked = Asked { mixture, outputs: means.outputs.len(), macs: self.plan.macs() };
+            let suits = |head: &&Head| asked.fits(head) && (forced || asked.pays(head));
+            if let Some(head) = self.head.as_ref().filter(suits) {
+                let opening = Opening::new(self.level, head, asked);
+                match self.head_run(&opening, options) {
+                    Ok(run) => return self.means_by_head(perturbation, &opening, &run, means, options, sink),
+                    Err(error) if forced => return Err(error),
+                    // Rows may do with less memory.
+                    Err(_) => {}
+                }
+            }
         }
+        if forced {
+            return Err(cannot_fuse());
+        }
+        means.by_rows(self.plan.outputs, sink, |sink| self.run(perturbation, rows, options, sink))
     }
 
     /// Evaluates `rows` rows of a perturbation and gives what each step cost; what a step over columns waits for its inputs
@@ -259,12 +292,7 @@ impl CpuNetwork {
         }
         let locality = locality.filter(|_| schedule.first_layer == FirstLayer::Masked);
 
-        if memory.bytes() > options.memory_bytes.unwrap_or(DEFAULT_CAP_BYTES) {
-            // A run before had a larger cap.
-            *memory = Memory::default();
-        }
-        let threads = rayon::current_num_threads();
-        memory.threads.resize_with(threads.max(memory.threads.len()), Mutex::default);
+        memory.prepare(options);
         let kept = &mut memory.analysis;
         let mut sharer = self.sharer(expander, rows, options, &mut schedule, largest_tile, kept)?;
         memory.shared.reserve(self.layout.shared_floats() * schedule.chunk_rows);
@@ -285,6 +313,7 @@ impl CpuNetwork {
                     expander,
                     locality,
                     block: block.as_ref(),
+                    head: None,
                     largest_tile,
                     shared,
                     threads: &memory.threads,

@@ -13,14 +13,22 @@
 //! **Reproducibility.** A task is a fixed number of coalitions and a fixed span of the background; partial sums are
 //! f64 and are added in the order of the spans. So the number of threads does not matter.
 
+mod cut;
+mod first;
+mod head;
 mod layers;
+mod order;
 mod tables;
 
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+pub(super) use self::cut::Asked;
+use self::first::First;
+pub(super) use self::head::{HeadMemory, Opened, Opening};
 use self::layers::Packed;
+pub(super) use self::order::Order;
 use self::tables::Parts;
 use super::memory::{Aligned, LINE};
 use super::simd::{Job, Level, Simd};
@@ -179,25 +187,10 @@ impl<'a> Run<'a> {
     fn new(mlp: &Mlp, level: Level, mixture: &'a Mixture, means: &Means<'a>, cap_bytes: u64) -> Result<Self> {
         let (mlp, outputs) = mlp.asked(means.outputs);
         let lanes = level.lanes();
-        let instances = mixture.instance_rows();
-        let task_coalitions = (TASK_COLUMNS / instances.max(1)).clamp(32, TASK_COLUMNS);
+        let task_coalitions = (TASK_COLUMNS / mixture.instance_rows().max(1)).clamp(32, TASK_COLUMNS);
         let first = mlp.layers[0].clone();
-        let mut features = vec![Vec::new(); mixture.player_count];
-        let mut constant = Vec::new();
-        for (feature, &player) in mixture.players.iter().enumerate() {
-            features.get_mut(player as usize).unwrap_or(&mut constant).push(feature);
-        }
         let width = first.outputs;
-        let mut always = Vec::with_capacity(instances * width);
-        let mut present = Vec::with_capacity(instances * width * mixture.player_count);
-        for instance in mixture.instances.chunks_exact(mixture.features) {
-            let mut instance = instance.to_vec();
-            mlp.prepare(&mut instance);
-            always.extend(products(&first, &instance, &constant, Some(&first.bias)));
-            for features in &features {
-                present.extend(products(&first, &instance, features, None));
-            }
-        }
+        let First { features, always, present } = First::new(&first, |row| mlp.prepare(row), mixture, width);
         let rows = mixture.background_rows();
         let span_rows = rows.div_ceil(MOST_SPANS).max(LEAST_SPAN_ROWS).next_multiple_of(lanes);
         let rows_of_task = task_coalitions.min(mixture.coalitions());
@@ -252,20 +245,6 @@ impl<'a> Run<'a> {
         (sums * width + 2 * COLUMNS * self.widest() + self.mixture.features) * self.lanes
             + self.task_coalitions * (self.mixture.instance_rows() * width + self.parts.ranges.len())
     }
-}
-
-/// Σ over `features` of W_j x_j (+ bias), in f64.
-fn products(layer: &Dense, x: &[f32], features: &[usize], bias: Option<&[f32]>) -> Vec<f32> {
-    let mut sums: Vec<f64> = match bias {
-        Some(bias) => bias.iter().map(|&bias| f64::from(bias)).collect(),
-        None => vec![0.0; layer.outputs],
-    };
-    for &feature in features {
-        let row = &layer.weight[feature * layer.outputs..][..layer.outputs];
-        let x = f64::from(x[feature]);
-        sums.iter_mut().zip(row).for_each(|(sum, &weight)| *sum += f64::from(weight) * x);
-    }
-    sums.into_iter().map(|sum| sum as f32).collect()
 }
 
 /// Some coalitions against a span of the background.

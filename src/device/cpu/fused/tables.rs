@@ -7,7 +7,7 @@ use super::super::simd::Simd;
 use crate::plan::Dense;
 
 /// Most bytes of a block's tables: they should stay in the second cache.
-const MOST_TABLE_BYTES: usize = 5 << 18;
+pub(super) const MOST_TABLE_BYTES: usize = 5 << 18;
 
 /// Most players of a part.
 const MOST_PART: usize = 12;
@@ -21,7 +21,7 @@ pub(super) struct Parts {
     /// Players of each part.
     pub ranges: Vec<Range<usize>>,
     /// First subset of each part in the tables.
-    offsets: Vec<usize>,
+    pub offsets: Vec<usize>,
 }
 
 impl Parts {
@@ -104,14 +104,26 @@ pub(super) fn fill<S: Simd>(
     total.fill(0.0);
     for (part, &offset) in parts.ranges.iter().zip(&parts.offsets) {
         let table = &mut tables[offset * size..][..size << part.len()];
-        table[..size].fill(0.0);
-        for subset in 1..1usize << part.len() {
-            let (before, rest) = table.split_at_mut(subset * size);
-            let without = &before[(subset & (subset - 1)) * size..][..size];
-            let player = part.start + subset.trailing_zeros() as usize;
-            sum(simd, &mut rest[..size], [without, &singles[player * size..][..size]]);
-        }
+        fill_part(simd, part, size, singles, table);
         add(simd, total, [&table[table.len() - size..]]);
+    }
+}
+
+/// Tabulates the subsets of a part.
+#[inline(always)]
+pub(super) fn fill_part<S: Simd>(
+    simd: S,
+    part: &Range<usize>,
+    size: usize,
+    singles: &[f32],
+    table: &mut [f32],
+) {
+    table[..size].fill(0.0);
+    for subset in 1..1usize << part.len() {
+        let (before, rest) = table.split_at_mut(subset * size);
+        let without = &before[(subset & (subset - 1)) * size..][..size];
+        let player = part.start + subset.trailing_zeros() as usize;
+        sum(simd, &mut rest[..size], [without, &singles[player * size..][..size]]);
     }
 }
 
@@ -133,7 +145,7 @@ fn sum<S: Simd, const N: usize>(simd: S, out: &mut [f32], sources: [&[f32]; N]) 
 
 /// out += Σ sources
 #[inline(always)]
-fn add<S: Simd, const N: usize>(simd: S, out: &mut [f32], sources: [&[f32]; N]) {
+pub(super) fn add<S: Simd, const N: usize>(simd: S, out: &mut [f32], sources: [&[f32]; N]) {
     assert!(out.len().is_multiple_of(S::LANES) && sources.iter().all(|source| source.len() == out.len()));
     for at in (0..out.len()).step_by(S::LANES) {
         // SAFETY: at + LANES ≤ len of all, by the assertion.
@@ -227,7 +239,12 @@ impl<'a> Walk<'a> {
 
 /// Sums the tables of the first `count` parts, [`PASS`] at a time.
 #[inline(always)]
-fn gather<'a, S: Simd>(simd: S, out: &mut [f32], count: usize, table: &impl Fn(usize) -> &'a [f32]) {
+pub(super) fn gather<'a, S: Simd>(
+    simd: S,
+    out: &mut [f32],
+    count: usize,
+    table: &impl Fn(usize) -> &'a [f32],
+) {
     match count {
         1 => sum(simd, out, [table(0)]),
         2 => sum(simd, out, [table(0), table(1)]),

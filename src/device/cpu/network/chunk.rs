@@ -7,13 +7,17 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use super::super::fused::Opened;
 use super::super::layout::{Place, Segment};
-use super::super::memory::{Operands, Rows, Workspace};
+use super::super::memory::{Aligned, Operands, Rows, Workspace};
 use super::super::padded::select;
 use super::super::shared::{Block, expand};
 use super::{CpuNetwork, Thread, lock};
 use crate::perturb::Expander;
 use crate::plan::{BufferId, Locality, View};
+
+/// Rows that are opened at a time where no tile follows.
+const ROWS: usize = 64;
 
 /// One run over one chunk.
 pub(super) struct Chunk<'a> {
@@ -23,6 +27,8 @@ pub(super) struct Chunk<'a> {
     pub locality: Option<&'a Locality>,
     /// The first steps, if they ran over columns.
     pub block: Option<&'a Block<'a>>,
+    /// The rows behind the first layer, if instance and background meet there.
+    pub head: Option<&'a Opened<'a>>,
     /// Samples in the largest tile.
     pub largest_tile: usize,
     /// The chunk's memory.
@@ -54,13 +60,24 @@ impl CpuNetwork {
     /// Takes a chunk through all segments.
     pub(super) fn run_chunk(&self, chunk: &Chunk<'_>) {
         let tile = Tile { first: 0, samples: chunk.rows.len(), segment: 0, own: std::ptr::null_mut() };
-        let cut = chunk.block.map_or(0, |block| block.prefix.steps);
+        let cut = match chunk.head {
+            Some(opened) => opened.head().steps,
+            None => chunk.block.map_or(0, |block| block.prefix.steps),
+        };
         let first = self.segments.iter().position(|segment| segment.steps.end > cut);
         if first.is_none_or(|first| self.segments[first].tile.is_none()) {
             // No tile will write what the first step reads; it lies in the chunk's memory (see `Layout`).
-            match chunk.block {
-                None => self.fill(chunk, tile),
-                Some(block) => (0..tile.samples).into_par_iter().for_each(|first| {
+            match (chunk.block, chunk.head) {
+                (_, Some(opened)) => {
+                    let tiles = (0..tile.samples).into_par_iter().step_by(ROWS);
+                    tiles.for_each_init(Aligned::default, |scratch, first| {
+                        let own = std::ptr::null_mut();
+                        let (samples, segment) = (ROWS.min(tile.samples - first), self.segments.len());
+                        self.open(chunk, opened, Tile { first, samples, segment, own }, scratch);
+                    });
+                }
+                (None, None) => self.fill(chunk, tile),
+                (Some(block), None) => (0..tile.samples).into_par_iter().for_each(|first| {
                     let own = std::ptr::null_mut();
                     let segment = self.segments.len();
                     self.expand(chunk, block, Tile { first, samples: 1, segment, own });
@@ -70,6 +87,16 @@ impl CpuNetwork {
         for (number, segment) in self.segments.iter().enumerate().skip(first.unwrap_or(usize::MAX)) {
             self.run_segment(chunk, number, segment, cut);
         }
+    }
+
+    /// Writes what the steps behind the head read of it for a tile's samples.
+    fn open(&self, chunk: &Chunk<'_>, opened: &Opened<'_>, tile: Tile, scratch: &mut Aligned) {
+        let head = opened.head();
+        let to = self.rows(chunk, tile, self.layout.writes[head.steps - 1], head.output);
+        // SAFETY: the head's last step would write these rows; no other task touches the tile's samples. Where they do not lie
+        // in the chunk's memory, the segment of that step is the tile's: none but its own steps read them.
+        let first = chunk.rows.start + tile.first;
+        unsafe { opened.write(first..first + tile.samples, to, scratch) };
     }
 
     /// Writes what dense steps read of a block's columns for a tile's samples.
@@ -132,11 +159,13 @@ impl CpuNetwork {
                 let first = task * tile;
                 let tile = Tile { first, samples: tile.min(rows - first), segment: number, own };
                 let mut steps = segment.steps.start.max(cut)..segment.steps.end;
-                match chunk.block.filter(|_| segment.steps.start <= cut) {
-                    Some(block) => self.expand(chunk, block, tile),
-                    None if number > 0 => {}
-                    None if self.run_masked(chunk, tile, work, seconds) => steps.start += 1,
-                    None => self.fill(chunk, tile),
+                let opens = segment.steps.start <= cut;
+                match (chunk.head.filter(|_| opens), chunk.block.filter(|_| opens)) {
+                    (Some(opened), _) => self.open(chunk, opened, tile, &mut work.scratch),
+                    (None, Some(block)) => self.expand(chunk, block, tile),
+                    (None, None) if number > 0 => {}
+                    (None, None) if self.run_masked(chunk, tile, work, seconds) => steps.start += 1,
+                    (None, None) => self.fill(chunk, tile),
                 }
                 while let Some(step) = steps.next() {
                     if let Some(group) = self.groups.iter().find(|group| group.steps.start == step) {
@@ -197,10 +226,15 @@ impl CpuNetwork {
         }
     }
 
+    /// Where the chunk's responses are.
+    pub(super) fn responses(&self, chunk: &Chunk<'_>) -> Rows {
+        let tile = Tile { first: 0, samples: chunk.rows.len(), segment: 0, own: std::ptr::null_mut() };
+        self.rows(chunk, tile, self.layout.output, self.plan.output)
+    }
+
     /// Gathers the chunk's responses.
     pub(super) fn collect(&self, chunk: &Chunk<'_>, responses: &mut Vec<f32>) {
-        let tile = Tile { first: 0, samples: chunk.rows.len(), segment: 0, own: std::ptr::null_mut() };
-        let rows = self.rows(chunk, tile, self.layout.output, self.plan.output);
+        let rows = self.responses(chunk);
         responses.clear();
         for sample in 0..chunk.rows.len() {
             // SAFETY: the output lies in the chunk's memory (it is read after the last segment), which
