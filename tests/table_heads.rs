@@ -236,6 +236,32 @@ fn paired(players: usize, pairs: usize) -> Coalitions {
 }
 
 #[test]
+fn a_part_without_end_does_not_spoil_complements() {
+    // log 0 = −∞, which the layer and ReLU make 0. The sum over all players is infinite, so no complement follows from it.
+    let (features, width) = (9, 16);
+    let weights: Vec<f32> = numbers(features * width, 3).iter().map(|w| w + 1.1).collect();
+    for chain in [true, false] {
+        let net = Model::builder("logarithms", &[features]).activation(Activation::Log).expect("a function");
+        let net = net.linear(&weights, &numbers(width, 4), width).expect("a layer");
+        let net = net.activation(Activation::Relu).expect("a function");
+        let around = net.mark();
+        let net =
+            if chain { net } else { linear(net, width, 5).and_then(|net| net.add(around)).expect("a layer") };
+        let model = linear(net, 2, 6).expect("a layer").build().expect("a model");
+        let instances = table(2, features, 5).mapv(|x| x + 1.5);
+        let mut background = table(20, features, 6).mapv(|x| x + 1.5);
+        background[[7, 4]] = 0.0;
+        let masker = TableMasker::new(instances.view(), background.view()).expect("a table");
+        let network = Device::cpu().load(&model).expect("a network");
+        let sets = paired(features, 300);
+        let by = |options: &RunOptions| means(&network, &masker, &sets, &[0, 1], options).expect("numbers");
+        let (found, values) = by(&form(MeansForm::Fused));
+        assert_eq!(found, MeansForm::Fused);
+        assert!(difference(&values, &by(&form(MeansForm::Rows)).1) < 1e-5, "chain: {chain}");
+    }
+}
+
+#[test]
 fn means_of_linear_parts_are_known() {
     // Around a layer without a function: v(z) is the network's answer to the mean of the mixed rows, here in f64.
     let (features, width, rows) = (8, 6, 1000);

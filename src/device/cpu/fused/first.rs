@@ -10,6 +10,8 @@ pub(super) struct First {
     pub always: Vec<f32>,
     /// What each present player adds: `[instances, players, stride]`.
     pub present: Vec<f32>,
+    /// Whether a complement can be taken from the sum over all players: of infinite parts nothing would be left.
+    pub finite: bool,
 }
 
 impl First {
@@ -32,7 +34,13 @@ impl First {
                 present.extend(products(layer, &instance, features, None, stride));
             }
         }
-        First { features, always, present }
+        let mut row = vec![0.0; mixture.features];
+        let finite = mixture.background.chunks_exact(mixture.features).all(|background| {
+            row.copy_from_slice(background);
+            prepare(&mut row);
+            features.iter().flatten().all(|&feature| row[feature].is_finite())
+        });
+        First { features, always, present, finite }
     }
 }
 

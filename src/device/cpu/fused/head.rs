@@ -72,9 +72,9 @@ impl<'a> Opening<'a> {
         let parts = Parts::new(mixture.player_count, sum_bytes(cut.rows, width), cut.coalitions);
         let first = First::new(&head.layer, |row| head.prepare(row), mixture, stride(width));
         // A single part's table has the complement itself.
-        let mirrored = match parts.ranges.len() {
-            0 | 1 => vec![false; mixture.coalitions()],
-            _ => mirrored(mixture),
+        let mirrored = match parts.ranges.len() > 1 && first.finite {
+            true => mirrored(mixture),
+            false => vec![false; mixture.coalitions()],
         };
         Opening { head, asked, level, cut, parts, first, mirrored }
     }

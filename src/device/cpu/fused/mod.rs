@@ -172,12 +172,7 @@ struct Run<'a> {
     /// Layers behind the first.
     layers: Vec<Packed>,
     parts: Parts,
-    /// Features of each player.
-    features: Vec<Vec<usize>>,
-    /// Bias and what is always present: `[instances, width]`.
-    always: Vec<f32>,
-    /// What each present player adds: `[instances, players, width]`.
-    present: Vec<f32>,
+    first: First,
     lanes: usize,
     task_coalitions: usize,
     span_rows: usize,
@@ -188,9 +183,8 @@ impl<'a> Run<'a> {
         let (mlp, outputs) = mlp.asked(means.outputs);
         let lanes = level.lanes();
         let task_coalitions = (TASK_COLUMNS / mixture.instance_rows().max(1)).clamp(32, TASK_COLUMNS);
-        let first = mlp.layers[0].clone();
-        let width = first.outputs;
-        let First { features, always, present } = First::new(&first, |row| mlp.prepare(row), mixture, width);
+        let width = mlp.layers[0].outputs;
+        let first = First::new(&mlp.layers[0], |row| mlp.prepare(row), mixture, width);
         let rows = mixture.background_rows();
         let span_rows = rows.div_ceil(MOST_SPANS).max(LEAST_SPAN_ROWS).next_multiple_of(lanes);
         let rows_of_task = task_coalitions.min(mixture.coalitions());
@@ -202,15 +196,13 @@ impl<'a> Run<'a> {
             outputs,
             layers,
             parts,
-            features,
-            always,
-            present,
+            first,
             lanes,
             task_coalitions,
             span_rows,
             mlp,
         };
-        let scratch = 4 * (run.scratch_floats() + (run.always.len() + run.present.len())) as u64;
+        let scratch = 4 * (run.scratch_floats() + (run.first.always.len() + run.first.present.len())) as u64;
         let needed = scratch * rayon::current_num_threads() as u64;
         if needed > cap_bytes {
             return Err(Error::limits(
@@ -264,7 +256,7 @@ struct TaskJob<'a> {
 impl Task<'_> {
     /// What does not depend on the background.
     fn prepare(&self, scratch: &mut Scratch) {
-        let Run { mixture, parts, always, present, .. } = self.run;
+        let Run { mixture, parts, first: First { always, present, finite, .. }, .. } = self.run;
         let (width, players, instances) = (self.run.width(), mixture.player_count, mixture.instance_rows());
         let words =
             |coalition: usize| &mixture.masks[coalition * mixture.words_per_row..][..mixture.words_per_row];
@@ -292,7 +284,7 @@ impl Task<'_> {
                     let all = (1u32 << parts.ranges[part].len()) - 1;
                     scratch.subsets[first + part] ^ scratch.subsets[first - count + part] == all
                 });
-            scratch.mirrored.push(mirrored && count > 1);
+            scratch.mirrored.push(mirrored && count > 1 && *finite);
         }
     }
 
@@ -337,7 +329,13 @@ impl Job for TaskJob<'_> {
             let live = lanes.min(span.end - first);
             weights[..live].copy_from_slice(&run.weights[first..first + live]);
             task.load_block(first, span.end, &mut row, scratch.block.as_mut_slice());
-            tables::singles(simd, &run.mlp.layers[0], &run.features, &scratch.block, &mut scratch.singles);
+            tables::singles(
+                simd,
+                &run.mlp.layers[0],
+                &run.first.features,
+                &scratch.block,
+                &mut scratch.singles,
+            );
             tables::fill(simd, &run.parts, size, &scratch.singles, &mut scratch.tables, &mut scratch.total);
             let mut walk = tables::Walk::new(&run.parts, size);
             let mut waiting = 0;
