@@ -94,6 +94,9 @@ impl Means<'_> {
                 "give a weight for each row of a group",
             ));
         }
+        if self.outputs.is_empty() {
+            return Err(Error::parameter("no output is asked for", "outputs", "name at least one"));
+        }
         if let Some(output) = self.outputs.iter().find(|&&output| output >= outputs) {
             return Err(Error::parameter(
                 format!("output {output} does not exist"),

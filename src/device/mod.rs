@@ -208,10 +208,10 @@ impl Network {
     /// Every `means.weights.len()` consecutive rows are a group. Where the perturbation mixes rows of tables
     /// ([`Background`](crate::perturb::Background)) and the network's first layer is Linear over the whole row, what instances
     /// and background add to that layer is computed once and combined; of a small chain of Linear layers, nothing is written but
-    /// means. (On a GPU this takes such a chain.)
+    /// means.
     ///
     /// # Errors
-    /// Those of [`run`](Network::run), [`Error::Parameter`] if the rows are no whole groups or an output does not
+    /// Those of [`run`](Network::run), [`Error::Parameter`] if the rows are no whole groups, no output is asked for or one does not
     /// exist, and [`Error::Numeric`] if an answer is NaN or infinite.
     ///
     /// # Example

@@ -37,6 +37,9 @@ impl Limits {
     pub const CACHE: Limits = Limits { large_bytes: 1 << 20, band_bytes: 3 << 19, twice: 0.2 };
 }
 
+/// Bands of a sample, at most.
+const MOST_BANDS: usize = 256;
+
 /// Weights of a group stay in the second cache from band to band.
 const MOST_WEIGHT_BYTES: usize = 1 << 19;
 
@@ -180,15 +183,18 @@ pub(super) fn groups(
                 }
                 end += 1;
             }
-            let range = first..end;
-            first = end;
-            if range.len() == 1 {
-                continue;
+            let shapes: Vec<&Shape> = (first..end).filter_map(shape).collect();
+            let macs: Vec<u64> = plan.steps[first..end].iter().map(|step| step.macs).collect();
+            // As many of these steps as bands can be found for.
+            let found = (2..=shapes.len())
+                .rev()
+                .find_map(|len| Some((len, bands(&shapes[..len], &macs[..len], limits)?)));
+            let length = found.as_ref().map_or(1, |(length, _)| *length);
+            if let Some((_, bands)) = found {
+                let range = first..first + length;
+                groups.push(Group::new(level, plan, &accesses, range, &shapes[..length], &bands, forced));
             }
-            let shapes: Vec<&Shape> = range.clone().filter_map(shape).collect();
-            let macs: Vec<u64> = plan.steps[range.clone()].iter().map(|step| step.macs).collect();
-            let Some(bands) = bands(&shapes, &macs, limits) else { continue };
-            groups.push(Group::new(level, plan, &accesses, range, &shapes, &bands, forced));
+            first += length;
         }
     }
     Ok(groups)
@@ -198,7 +204,10 @@ pub(super) fn groups(
 /// computed twice.
 fn bands(shapes: &[&Shape], macs: &[u64], limits: Limits) -> Option<Vec<Vec<Range<usize>>>> {
     let last = shapes[shapes.len() - 1];
-    let granules = last.sliding.output_rows().div_ceil(last.granule);
+    // Whole rows of a pointwise step, too, where the step before it tells how long they are.
+    let same = |shape: &&&Shape| shape.sliding.output_rows() == last.sliding.output_rows();
+    let row = shapes.iter().rev().take_while(same).map(|shape| shape.granule).max().unwrap_or(1);
+    let rows = last.sliding.output_rows().div_ceil(row);
     // Reads and writes of a band's largest step.
     let bytes = |band: &Vec<Range<usize>>| {
         let pairs = band.windows(2).zip(shapes.windows(2));
@@ -207,23 +216,26 @@ fn bands(shapes: &[&Shape], macs: &[u64], limits: Limits) -> Option<Vec<Vec<Rang
         size_of::<f32>() * pairs.max().unwrap_or(0)
     };
     let cut = |count: usize| -> Vec<Vec<Range<usize>>> {
-        let granule = |band: usize| granules * band / count * last.granule;
-        (0..count).map(|band| needed(shapes, last.rounded(granule(band)..granule(band + 1)))).collect()
+        let row = |band: usize| (rows * band / count * row).min(last.sliding.output_rows());
+        (0..count).map(|band| needed(shapes, last.rounded(row(band)..row(band + 1)))).collect()
     };
-    let cut =
-        (1..=granules).map(cut).find(|bands| bands.iter().map(bytes).max() <= Some(limits.band_bytes))?;
+    // Every number at first, then each an eighth larger than the one before: close enough, and soon at the end.
+    let counts = std::iter::successors(Some(1), |count| Some(count + 1 + count / 8));
+    let counts = counts.take_while(|&count| count <= rows.min(MOST_BANDS));
+    let fits = |bands: &Vec<Vec<_>>| bands.iter().map(bytes).max() <= Some(limits.band_bytes);
+    let cut = counts.map(cut).find(fits)?;
     if cut.iter().flatten().any(|pixels| pixels.is_empty()) {
         // Some rows of the output see padding alone.
         return None;
     }
-    let work = |pixels: &[Range<usize>]| -> u64 {
+    let work = |pixels: &Vec<Range<usize>>| -> f64 {
         let steps = pixels.iter().zip(shapes).zip(macs);
-        steps
-            .map(|((pixels, shape), macs)| macs * pixels.len() as u64 / shape.sliding.output_rows() as u64)
-            .sum()
+        let share = |pixels: usize, shape: &Shape| pixels as f64 / shape.sliding.output_rows() as f64;
+        steps.map(|((pixels, shape), &macs)| macs as f64 * share(pixels.len(), shape)).sum()
     };
-    let (banded, whole) = (cut.iter().map(|band| work(band)).sum::<u64>(), macs.iter().sum::<u64>());
-    (cut.len() > 1 && banded as f64 <= whole as f64 * (1.0 + limits.twice)).then_some(cut)
+    let (banded, whole) =
+        (cut.iter().map(work).sum::<f64>(), macs.iter().map(|&macs| macs as f64).sum::<f64>());
+    (cut.len() > 1 && banded <= whole * (1.0 + limits.twice)).then_some(cut)
 }
 
 /// The pixels that each step has to make for some of the last one's.
@@ -468,6 +480,34 @@ mod tests {
         let right = answers(&network, &plan, &inputs);
         network.groups_mut()[0].bands[1][0].input -= 123;
         assert_ne!(answers(&network, &plan, &inputs), right);
+    }
+
+    #[test]
+    fn pictures_of_any_size_are_cut_soon_or_not_at_all() {
+        let shape = |side: usize, kernel: usize, cout: usize, granule: usize| Shape {
+            sliding: Sliding {
+                input: [side; 2],
+                output: [side; 2],
+                window: Window::square(kernel).pad(kernel / 2),
+            },
+            cin: 32,
+            cout,
+            granule,
+        };
+        let cut = |shapes: &[Shape]| {
+            let macs = vec![1 << 62; shapes.len()];
+            let count =
+                bands(&shapes.iter().collect::<Vec<_>>(), &macs, Limits::CACHE).map(|bands| bands.len());
+            count.unwrap_or(0)
+        };
+        let side = 1024;
+        // Bands of whole rows, as long as the step before has them.
+        let pointwise = [shape(side, 3, 8, side), shape(side, 1, 2, 1)];
+        assert!((25..60).contains(&cut(&pointwise)), "{}", cut(&pointwise));
+        // A single row of tiles is too much, whatever the last step looks like.
+        let tiles = |cout| shape(side, 3, cout, 4 * side);
+        assert_eq!(cut(&[tiles(32), tiles(32), shape(side, 1, 2, 1)]), 0);
+        assert_eq!(cut(&[shape(1 << 14, 1, 64, 1), shape(1 << 14, 1, 64, 1)]), 0);
     }
 
     #[test]

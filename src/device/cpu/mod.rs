@@ -6,7 +6,8 @@
 //!
 //! **Reproducibility.** For a machine (its instruction set) and a network, an output is the same bits
 //! whatever the number of rows, the chunk size, the number of threads and the form of the first layer:
-//! the order of additions for an element depends on the layer's shape only.
+//! the order of additions for an element depends on the layer's shape only. (Means over a background may come from another form
+//! under a narrow cap on memory: the same bits there for the same cap and number of threads.)
 
 mod bands;
 mod compiled;

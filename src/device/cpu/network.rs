@@ -96,7 +96,8 @@ impl Memory {
             + self.columns.len()
             + self.head.floats()
             + self.threads.iter().map(thread).sum::<usize>();
-        (floats * size_of::<f32>()) as u64
+        let tables = self.analysis.as_ref().map_or(0, Analysis::kept_bytes);
+        (floats * size_of::<f32>()) as u64 + tables
     }
 
     /// Makes it ready for a run.
@@ -202,7 +203,10 @@ impl CpuNetwork {
                 return fused.run(self.level, mixture, means, cap, sink);
             }
             let asked = Asked { mixture, outputs: means.outputs.len(), macs: self.plan.macs() };
-            let suits = |head: &&Head| asked.fits(head) && (forced || asked.pays(head));
+            let cap = options.memory_bytes.unwrap_or(DEFAULT_CAP_BYTES);
+            let suits = |head: &&Head| {
+                asked.fits(head) && (forced || asked.pays(head) && asked.first_bytes(head) <= cap / 2)
+            };
             if let Some(head) = self.head.as_ref().filter(suits) {
                 let opening = Opening::new(self.level, head, asked);
                 match self.head_run(&opening, options) {

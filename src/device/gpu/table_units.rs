@@ -1,4 +1,4 @@
-//! Coalitions in pairs, for `shaders/table_mlp.wgsl`: of a coalition z and its complement z̄, the first layer's sums
+//! Coalitions in pairs, for the kernels of tables (`shaders/table_*.wgsl`): of a coalition z and its complement z̄, the first layer's sums
 //! h(z) and h(z̄) add up to a *total* that depends on the instance and the background row alone, so h(z̄) costs a
 //! subtraction.
 //!

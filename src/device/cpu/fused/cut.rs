@@ -1,6 +1,7 @@
 //! How a run behind a plan's head is cut, and whether it is worth it.
 
 use super::super::memory::LINE;
+use super::first::First;
 use super::tables::{MOST_TABLE_BYTES, Parts};
 use crate::plan::{Head, Mixture};
 
@@ -69,6 +70,11 @@ impl Asked<'_> {
             && mixture.background_rows() > 0
             && mixture.instance_rows() > 0
             && self.outputs > 0
+    }
+
+    /// Bytes of what the instances add, player by player.
+    pub fn first_bytes(&self, head: &Head) -> u64 {
+        First::bytes(self.mixture, stride(head.layer.outputs))
     }
 
     /// Whether this form is worth it: enough background rows share an instance's part, tables stay in cache, and additions from

@@ -10,11 +10,14 @@ pub(super) struct First {
     pub always: Vec<f32>,
     /// What each present player adds: `[instances, players, stride]`.
     pub present: Vec<f32>,
-    /// Whether a complement can be taken from the sum over all players: of infinite parts nothing would be left.
-    pub finite: bool,
 }
 
 impl First {
+    /// Bytes of its tables.
+    pub fn bytes(mixture: &Mixture, stride: usize) -> u64 {
+        (mixture.instance_rows() * stride * (mixture.player_count + 1) * size_of::<f32>()) as u64
+    }
+
     /// Takes a layer apart; `prepare` is what happens to a row before it. A sum takes `stride` numbers, those behind the
     /// layer's outputs being 0.
     pub fn new(layer: &Dense, prepare: impl Fn(&mut [f32]), mixture: &Mixture, stride: usize) -> Self {
@@ -34,13 +37,7 @@ impl First {
                 present.extend(products(layer, &instance, features, None, stride));
             }
         }
-        let mut row = vec![0.0; mixture.features];
-        let finite = mixture.background.chunks_exact(mixture.features).all(|background| {
-            row.copy_from_slice(background);
-            prepare(&mut row);
-            features.iter().flatten().all(|&feature| row[feature].is_finite())
-        });
-        First { features, always, present, finite }
+        First { features, always, present }
     }
 }
 

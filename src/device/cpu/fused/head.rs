@@ -50,8 +50,10 @@ pub(in super::super) struct HeadMemory {
     singles: Aligned,
     /// Sums over the subsets of each part: `[blocks, subsets of all parts, sum]`.
     tables: Aligned,
-    /// Sums over all players: `[blocks, sum]`.
+    /// Sums over all players: `[blocks, sum]`,
     total: Aligned,
+    /// and whether all of them are numbers: of an infinite sum no complement is left.
+    finite: Vec<bool>,
 }
 
 impl HeadMemory {
@@ -72,9 +74,9 @@ impl<'a> Opening<'a> {
         let parts = Parts::new(mixture.player_count, sum_bytes(cut.rows, width), cut.coalitions);
         let first = First::new(&head.layer, |row| head.prepare(row), mixture, stride(width));
         // A single part's table has the complement itself.
-        let mirrored = match parts.ranges.len() > 1 && first.finite {
-            true => mirrored(mixture),
-            false => vec![false; mixture.coalitions()],
+        let mirrored = match parts.ranges.len() {
+            0 | 1 => vec![false; mixture.coalitions()],
+            _ => mirrored(mixture),
         };
         Opening { head, asked, level, cut, parts, first, mirrored }
     }
@@ -130,7 +132,7 @@ impl<'a> Opening<'a> {
         memory: &'m mut HeadMemory,
     ) -> Opened<'m> {
         let Opening { head, asked: Asked { mixture, .. }, level, cut, parts, first, .. } = self;
-        let HeadMemory { present, background: rows, singles, tables, total, .. } = memory;
+        let HeadMemory { present, background: rows, singles, tables, total, finite, .. } = memory;
         let (features, players) = (mixture.features, mixture.player_count);
         rows.clear();
         rows.extend_from_slice(&mixture.background[background.start * features..background.end * features]);
@@ -165,11 +167,13 @@ impl<'a> Opening<'a> {
         pieces.into_par_iter().for_each(|part| level.run(part));
         let tables = &tables.as_slice()[..blocks * parts.subsets() * size];
         let total = &mut total.as_mut_slice()[..blocks * size];
+        finite.clear();
         for (block, total) in total.chunks_exact_mut(size).enumerate() {
             let tables = &tables[block * parts.subsets() * size..];
             level.run(Total { parts, tables, total });
+            finite.push(total.iter().all(|sum| sum.is_finite()));
         }
-        Opened { opening: self, coalitions, order, size, present: present.as_slice(), tables, total }
+        Opened { opening: self, coalitions, order, size, present: present.as_slice(), tables, total, finite }
     }
 }
 
@@ -295,6 +299,7 @@ pub(in super::super) struct Opened<'a> {
     present: &'a [f32],
     tables: &'a [f32],
     total: &'a [f32],
+    finite: &'a [bool],
 }
 
 impl Opened<'_> {
@@ -395,7 +400,7 @@ impl Opened<'_> {
         // Whole lines.
         let floats = wanted.start * width / LINE * LINE..(wanted.end * width).next_multiple_of(LINE);
         let absent = &mut absent[floats.clone()];
-        if !self.opening.mirrored[coalition] {
+        if !(self.opening.mirrored[coalition] && self.finite[block]) {
             self.look_up(simd, block, coalition, floats, absent);
             return;
         }

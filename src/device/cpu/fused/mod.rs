@@ -256,7 +256,7 @@ struct TaskJob<'a> {
 impl Task<'_> {
     /// What does not depend on the background.
     fn prepare(&self, scratch: &mut Scratch) {
-        let Run { mixture, parts, first: First { always, present, finite, .. }, .. } = self.run;
+        let Run { mixture, parts, first: First { always, present, .. }, .. } = self.run;
         let (width, players, instances) = (self.run.width(), mixture.player_count, mixture.instance_rows());
         let words =
             |coalition: usize| &mixture.masks[coalition * mixture.words_per_row..][..mixture.words_per_row];
@@ -284,7 +284,7 @@ impl Task<'_> {
                     let all = (1u32 << parts.ranges[part].len()) - 1;
                     scratch.subsets[first + part] ^ scratch.subsets[first - count + part] == all
                 });
-            scratch.mirrored.push(mirrored && count > 1 && *finite);
+            scratch.mirrored.push(mirrored && count > 1);
         }
     }
 
@@ -337,13 +337,15 @@ impl Job for TaskJob<'_> {
                 &mut scratch.singles,
             );
             tables::fill(simd, &run.parts, size, &scratch.singles, &mut scratch.tables, &mut scratch.total);
+            // Of an infinite sum no complement is left.
+            let finite = scratch.total.as_slice()[..size].iter().all(|sum| sum.is_finite());
             let mut walk = tables::Walk::new(&run.parts, size);
             let mut waiting = 0;
             for number in 0..task.coalitions.len() {
                 walk.step(
                     simd,
                     number,
-                    scratch.mirrored[number],
+                    scratch.mirrored[number] && finite,
                     &scratch.subsets,
                     tables::Sums {
                         tables: scratch.tables.as_slice(),
