@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks the GPU engine on a machine with a real GPU: every kernel against plain loops, runs, shared early layers, means,
-# timestamps, the choice of kernels, and throughput.
+# first layers of tables, f16, timestamps, the choice of kernels, and throughput.
 #
 #   scripts/gpu-check.sh                  builds with cargo (release) and runs
 #   scripts/gpu-check.sh collect FOLDER   builds only, and puts the test binaries in FOLDER
@@ -12,7 +12,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-tests=(gpu_kernels gpu_functions gpu_runs gpu_means gpu_profile sharing gpu_sharing gpu_selector families_full)
+tests=(gpu_kernels gpu_functions gpu_runs gpu_means gpu_first_layer gpu_precision gpu_profile sharing gpu_sharing gpu_selector families_full)
 benchmark=forward
 
 # Builds the given targets and prints "name path" for each binary.
@@ -61,6 +61,8 @@ fi
 "$folder/gpu_functions"
 "$folder/gpu_runs"
 "$folder/gpu_means"
+"$folder/gpu_first_layer"
+"$folder/gpu_precision"
 "$folder/gpu_profile" --nocapture
 "$folder/sharing"
 "$folder/gpu_sharing"
