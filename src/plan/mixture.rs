@@ -73,6 +73,27 @@ impl Mixture {
             || self.masks[coalition * self.words_per_row + player as usize / 32] >> (player % 32) & 1 == 1
     }
 
+    /// Of each coalition, whether it has exactly the players that the one before has not, and that one is not such a
+    /// complement itself: from the first on, the list of coalitions decides. Bits beyond the players do not count.
+    ///
+    /// Of W x + c for such a pair z and z̄, h(z̄) = h(∅) + h(all) − h(z).
+    pub(crate) fn mirrored(&self) -> Vec<bool> {
+        let (words, players) = (self.words_per_row, self.player_count);
+        let all = |word: usize| match players.saturating_sub(32 * word) {
+            players @ 0..32 => (1u32 << players) - 1,
+            _ => u32::MAX,
+        };
+        let mut mirrored: Vec<bool> = Vec::with_capacity(self.coalitions());
+        for coalition in 0..self.coalitions() {
+            let pair = coalition.checked_sub(1).filter(|&before| players > 0 && !mirrored[before]);
+            mirrored.push(pair.is_some_and(|before| {
+                let (a, b) = self.masks[before * words..][..2 * words].split_at(words);
+                a.iter().zip(b).enumerate().all(|(word, (a, b))| (a ^ b) & all(word) == all(word))
+            }));
+        }
+        mirrored
+    }
+
     /// Writes row `row`, as it is stored.
     pub fn write(&self, row: usize, out: &mut [f32]) {
         let (instances, rows) = (self.instance_rows(), self.background_rows());

@@ -20,16 +20,11 @@ impl Units {
         Units { starts: (0..=mixture.coalitions()).collect() }
     }
 
-    /// A coalition joins the one before if it is its complement and the one before has not joined another. So the list of
-    /// coalitions decides, from the first.
+    /// A coalition joins the one before if it [mirrors](Mixture::mirrored) it.
     pub fn paired(mixture: &Mixture) -> Self {
-        let (coalitions, mut starts, mut next) = (mixture.coalitions(), Vec::new(), 0);
-        while next < coalitions {
-            starts.push(next);
-            next += if next + 1 < coalitions && complements(mixture, next) { 2 } else { 1 };
-        }
-        starts.push(coalitions);
-        Units { starts }
+        let mirrored = mixture.mirrored();
+        let alone = (0..mirrored.len()).filter(|&coalition| !mirrored[coalition]);
+        Units { starts: alone.chain([mirrored.len()]).collect() }
     }
 
     /// How many units there are.
@@ -62,20 +57,6 @@ impl Units {
         }
         packed
     }
-}
-
-/// Whether the coalition behind `first` has exactly the players that `first` has not; bits beyond the players do not
-/// count.
-fn complements(mixture: &Mixture, first: usize) -> bool {
-    let words = mixture.words_per_row;
-    let (before, after) = mixture.masks[first * words..][..2 * words].split_at(words);
-    let all = |word: usize| match mixture.player_count.saturating_sub(32 * word) {
-        players @ 0..32 => (1u32 << players) - 1,
-        _ => u32::MAX,
-    };
-    // Without players there is nothing to save.
-    mixture.player_count > 0
-        && before.iter().zip(after).enumerate().all(|(word, (a, b))| (a ^ b) & all(word) == all(word))
 }
 
 /// The totals of rows `[instances + background rows, features]` as the first layer takes them: `[rows, width rounded up to

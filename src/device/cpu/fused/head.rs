@@ -23,7 +23,7 @@ use super::first::First;
 use super::order::{Order, Piece};
 use super::tables::{self, Parts};
 use crate::model::Activation;
-use crate::plan::{Dense, Head, Mixture};
+use crate::plan::{Dense, Head};
 
 /// A run's constants.
 pub(in super::super) struct Opening<'a> {
@@ -76,7 +76,7 @@ impl<'a> Opening<'a> {
         // A single part's table has the complement itself.
         let mirrored = match parts.ranges.len() {
             0 | 1 => vec![false; mixture.coalitions()],
-            _ => mirrored(mixture),
+            _ => mixture.mirrored(),
         };
         Opening { head, asked, level, cut, parts, first, mirrored }
     }
@@ -175,24 +175,6 @@ impl<'a> Opening<'a> {
         }
         Opened { opening: self, coalitions, order, size, present: present.as_slice(), tables, total, finite }
     }
-}
-
-/// Of each coalition, whether it is the complement of the one before, and that one is not.
-fn mirrored(mixture: &Mixture) -> Vec<bool> {
-    let (words, players) = (mixture.words_per_row, mixture.player_count);
-    let mut all: Vec<bool> = Vec::with_capacity(mixture.coalitions());
-    for coalition in 0..mixture.coalitions() {
-        let pair = coalition.checked_sub(1).filter(|&before| !all[before]).map(|before| {
-            let [a, b] = [before, coalition].map(|number| &mixture.masks[number * words..][..words]);
-            (0..players.div_ceil(32)).all(|word| {
-                let bits = players - 32 * word;
-                let all = if bits >= 32 { u32::MAX } else { (1 << bits) - 1 };
-                (a[word] ^ b[word]) & all == all
-            })
-        });
-        all.push(pair.unwrap_or(false));
-    }
-    all
 }
 
 /// Adds up what the instances add under a coalition.
@@ -478,7 +460,7 @@ unsafe fn open<S: Simd>(
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::*;
+    use crate::plan::Mixture;
 
     pub fn mixture(players: usize, instances: usize, background: usize, masks: &[u32]) -> Mixture {
         Mixture {
@@ -495,10 +477,10 @@ pub(super) mod tests {
     #[test]
     fn complements_follow_what_is_none() {
         let masks = [0b001, 0b110, 0b001, 0b110, 0b111, 0b101, 0b010, 0b101, 0b1010];
-        let found = mirrored(&mixture(3, 1, 1, &masks));
+        let found = mixture(3, 1, 1, &masks).mirrored();
         assert_eq!(found, [false, true, false, true, false, false, true, false, true]);
-        let found = mirrored(&mixture(33, 1, 1, &[5, 0, !5, 1, !5, 0]));
+        let found = mixture(33, 1, 1, &[5, 0, !5, 1, !5, 0]).mirrored();
         assert_eq!(found, [false, true, false]);
-        assert_eq!(mirrored(&mixture(33, 1, 1, &[5, 0, !5, 0])), [false, false]);
+        assert_eq!(mixture(33, 1, 1, &[5, 0, !5, 0]).mirrored(), [false, false]);
     }
 }

@@ -166,6 +166,8 @@ impl Fused {
 struct Run<'a> {
     mlp: Mlp,
     mixture: &'a Mixture,
+    /// Of each coalition, whether it is the complement of the one before.
+    mirrored: Vec<bool>,
     weights: &'a [f64],
     /// The asked outputs, as the cut network numbers them.
     outputs: Vec<usize>,
@@ -192,6 +194,7 @@ impl<'a> Run<'a> {
         let layers = mlp.layers[1..].iter().map(|layer| Packed::new(level, layer)).collect();
         let run = Run {
             mixture,
+            mirrored: mixture.mirrored(),
             weights: means.weights,
             outputs,
             layers,
@@ -256,7 +259,7 @@ struct TaskJob<'a> {
 impl Task<'_> {
     /// What does not depend on the background.
     fn prepare(&self, scratch: &mut Scratch) {
-        let Run { mixture, parts, first: First { always, present, .. }, .. } = self.run;
+        let Run { mixture, mirrored: mirrors, parts, first: First { always, present, .. }, .. } = self.run;
         let (width, players, instances) = (self.run.width(), mixture.player_count, mixture.instance_rows());
         let words =
             |coalition: usize| &mixture.masks[coalition * mixture.words_per_row..][..mixture.words_per_row];
@@ -275,16 +278,10 @@ impl Task<'_> {
                     }
                 }
             }
-            let first = scratch.subsets.len();
             scratch.subsets.extend(parts.ranges.iter().map(|part| tables::absent(words(coalition), part)));
-            let count = parts.ranges.len();
-            let mirrored = coalition > self.coalitions.start
-                && !scratch.mirrored.last().is_some_and(|&mirrored| mirrored)
-                && (0..count).all(|part| {
-                    let all = (1u32 << parts.ranges[part].len()) - 1;
-                    scratch.subsets[first + part] ^ scratch.subsets[first - count + part] == all
-                });
-            scratch.mirrored.push(mirrored && count > 1);
+            // A single part's table has the complement itself; another task's sums are not at hand.
+            let mirrored = parts.ranges.len() > 1 && coalition > self.coalitions.start;
+            scratch.mirrored.push(mirrored && mirrors[coalition]);
         }
     }
 
