@@ -73,6 +73,17 @@ impl Mixture {
             || self.masks[coalition * self.words_per_row + player as usize / 32] >> (player % 32) & 1 == 1
     }
 
+    /// Whether these are whole rows of `features` numbers whose players all have a bit: what a form that takes instance and
+    /// background apart has to know.
+    pub(crate) fn suits(&self, features: usize) -> bool {
+        self.features == features
+            && self.players.len() == features
+            && self.player_count <= 32 * self.words_per_row
+            && self.players.iter().all(|&player| player == u32::MAX || (player as usize) < self.player_count)
+            && self.instance_rows() > 0
+            && self.background_rows() > 0
+    }
+
     /// Of each coalition, whether it has exactly the players that the one before has not, and that one is not such a
     /// complement itself: from the first on, the list of coalitions decides. Bits beyond the players do not count.
     ///

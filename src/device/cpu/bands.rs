@@ -51,8 +51,8 @@ pub(super) struct Group {
     bands: Vec<Vec<Piece>>,
     /// Channels of each step's output,
     channels: Vec<usize>,
-    /// and its pixels.
-    pixels: Vec<usize>,
+    /// and pixels of the last one's.
+    pixels: usize,
     /// Whether the output has to wait, since it will lie where the group still reads.
     waits: bool,
     /// Floats of the largest value between two steps.
@@ -291,7 +291,7 @@ impl Group {
             accesses.reads.iter().skip(usize::from(number > 0)).any(|read: &Extent| read.overlaps(output))
         };
         let waits = accesses[steps.clone()].iter().enumerate().any(outside);
-        let pixels = shapes.iter().map(|shape| shape.sliding.output_rows()).collect();
+        let pixels = shapes[shapes.len() - 1].sliding.output_rows();
         Group { steps, forms, bands, channels, pixels, waits, between }
     }
 
@@ -302,8 +302,7 @@ impl Group {
 
     /// Floats of the output that waits.
     fn aside(&self) -> usize {
-        let (pixels, channels) = (self.pixels.last(), self.channels.last());
-        if self.waits { pixels.unwrap_or(&0) * channels.unwrap_or(&0) } else { 0 }
+        if self.waits { self.pixels * self.channels[self.steps.len() - 1] } else { 0 }
     }
 
     /// Runs the group on a tile of samples; adds each step's seconds.
@@ -353,7 +352,7 @@ impl Group {
                 }
                 if self.waits {
                     let channels = self.channels[count - 1];
-                    for pixel in 0..self.pixels[count - 1] {
+                    for pixel in 0..self.pixels {
                         let to = last.output.row(sample, pixel);
                         to.copy_from_nonoverlapping(aside.row(0, pixel), channels);
                     }

@@ -197,8 +197,8 @@ impl CpuNetwork {
             perturbation.mixture().filter(|mixture| mixture.background_rows() == means.weights.len());
         let forced = options.means == Some(MeansForm::Fused);
         if let Some(mixture) = mixture.filter(|_| options.means != Some(MeansForm::Rows)) {
-            if let Some(fused) = self.fused.as_ref().filter(|fused| forced || fused.pays(self.level, mixture))
-            {
+            let suits = |fused: &&Fused| fused.fits(mixture) && (forced || fused.pays(self.level, mixture));
+            if let Some(fused) = self.fused.as_ref().filter(suits) {
                 let cap = options.memory_bytes.unwrap_or(DEFAULT_CAP_BYTES);
                 return fused.run(self.level, mixture, means, cap, sink);
             }

@@ -58,11 +58,10 @@ impl<'a> Parts<'a> {
         let len = mixture.instances.len() + mixture.background.len();
         let bytes = 4 * len.max(mixture.masks.len() + mixture.coalitions()) as u64;
         let groups = mixture.coalitions() as u64 * mixture.instance_rows() as u64;
-        let fits = mixture.features == head.layer.inputs
-            && mixture.player_count <= 32 * mixture.words_per_row
+        let fits = mixture.suits(head.layer.inputs)
             && bytes <= binding_bytes.min(u64::from(u32::MAX))
             && groups < u64::from(u32::MAX) / 2;
-        if !fits || groups == 0 || mixture.background.is_empty() {
+        if !fits || groups == 0 {
             return None;
         }
         let mut rows = [&mixture.instances[..], &mixture.background[..]].concat();

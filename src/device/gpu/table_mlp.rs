@@ -89,8 +89,7 @@ pub(super) fn fits(mlp: &Mlp, mixture: &Mixture, means: &Means<'_>, binding_byte
     let bytes = 4 * rows.max(mixture.masks.len() + mixture.coalitions()) as u64;
     let groups = mixture.coalitions() as u64 * mixture.instance_rows() as u64;
     widths.max().is_some_and(|most| most <= MOST_WIDTH)
-        && mixture.features == mlp.layers[0].inputs
-        && mixture.player_count <= 32 * mixture.words_per_row
+        && mixture.suits(mlp.layers[0].inputs)
         && bytes <= binding_bytes.min(u64::from(u32::MAX))
         && groups < u64::from(u32::MAX)
         && means.weights.len() == mixture.background_rows()

@@ -63,13 +63,7 @@ pub(super) struct Cut {
 impl Asked<'_> {
     /// Whether the rows are the head's.
     pub fn fits(&self, head: &Head) -> bool {
-        let mixture = self.mixture;
-        mixture.features == head.layer.inputs
-            && mixture.players.len() == mixture.features
-            && mixture.player_count <= 32 * mixture.words_per_row
-            && mixture.background_rows() > 0
-            && mixture.instance_rows() > 0
-            && self.outputs > 0
+        self.mixture.suits(head.layer.inputs) && self.outputs > 0
     }
 
     /// Bytes of what the instances add, player by player.

@@ -95,6 +95,11 @@ impl Fused {
             .then(|| Fused { mlp, scratch: Mutex::default() })
     }
 
+    /// Whether the rows are the network's.
+    pub fn fits(&self, mixture: &Mixture) -> bool {
+        mixture.suits(self.mlp.layers[0].inputs)
+    }
+
     /// Whether this is the best form: a block of background rows should not be nearly empty.
     pub fn pays(&self, level: Level, mixture: &Mixture) -> bool {
         mixture.background_rows() >= level.lanes() / 4
